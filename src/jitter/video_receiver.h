@@ -1,0 +1,51 @@
+/* video_receiver: one incoming RTP stream of HEVC. Packets in; whole access units and RTCP out.
+ *
+ * Reorders, asks again (NACK after a reorder margin, then every RTT), takes RTX apart, puts
+ * access units together, asks for a key frame (PLI, every 200 ms while nothing decodes, FIR where
+ * only that was negotiated). Sans-IO; one thread (net). Memory is bounded: at most
+ * 2048 packets and 8 MiB wait. */
+#ifndef HEVCAST_JITTER_VIDEO_RECEIVER_H
+#define HEVCAST_JITTER_VIDEO_RECEIVER_H
+
+#include "base/picture.h"
+#include "rtp/video_sender.h" /* struct rtp_ext_ids */
+
+struct video_receiver_config {
+    uint32_t local_ssrc;  /* of our RTCP */
+    char cname[33];
+    uint8_t pt, rtx_pt;   /* rtx_pt 0: none */
+    struct rtp_ext_ids ext;
+    bool nack, pli, fir;  /* negotiated */
+    int64_t initial_rtt_us; /* until known; default 50 ms */
+    int64_t give_up_us;   /* a missing packet is given up after this, and a key frame asked for;
+                             default 1 s */
+};
+void video_receiver_default_config(struct video_receiver_config *c);
+
+struct video_receiver_stats {
+    int64_t packets_received, packets_lost, packets_recovered, packets_duplicate, packets_malformed;
+    int64_t bytes_received, nacks, plis, frames_received, frames_dropped;
+    int64_t jitter_us;    /* RFC 3550 A.8 */
+    int64_t rtt_us;       /* of retransmissions: NACK to arrival; 0 unknown */
+};
+
+struct video_receiver;
+struct video_receiver *video_receiver_new(const struct video_receiver_config *c);
+void video_receiver_free(struct video_receiver **vr);
+void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_t len,
+                           int64_t now_us);
+/* *bye: the sender said goodbye to this stream. */
+void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size_t len,
+                            int64_t now_us, bool *bye);
+/* gives the next access unit in decoding order, or NULL. Nothing is given before the first IRAP,
+ * nor after a loss until the next IRAP: what is given always has its references. */
+struct access_unit *video_receiver_poll(struct video_receiver *vr, int64_t now_us);
+/* Feedback that is due: a compound RTCP packet; 0: none. Call until 0. */
+size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap);
+int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us);
+/* The decoder cannot go on: access units are held until an IRAP, and one is asked for. */
+void video_receiver_request_key(struct video_receiver *vr, int64_t now_us);
+size_t video_receiver_bye(struct video_receiver *vr, uint8_t *buf, size_t cap);
+void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out);
+
+#endif

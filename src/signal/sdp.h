@@ -1,0 +1,113 @@
+/* sdp: offers and answers of one HEVC video stream (RFC 8866, 8829, 8843, 7798, 5285bis). Pure.
+ *
+ * Reads what Chrome, Safari, Firefox, GStreamer, OBS, pion and hevcast write; a malformed text is
+ * refused with a sentence, never a crash. */
+#ifndef HEVCAST_SIGNAL_SDP_H
+#define HEVCAST_SIGNAL_SDP_H
+
+#include "rtp/video_sender.h" /* struct rtp_ext_ids */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SDP_MAX_LEN = 65536, SDP_MAX_MEDIA = 16, SDP_MAX_CODECS = 64, SDP_MAX_CANDIDATES = 32 };
+
+enum sdp_setup { SDP_SETUP_NONE, SDP_ACTIVE, SDP_PASSIVE, SDP_ACTPASS };
+enum sdp_direction { SDP_SENDRECV, SDP_SENDONLY, SDP_RECVONLY, SDP_INACTIVE };
+
+struct h265_params { /* defaults filled in: RFC 7798 section 7.1 */
+    int profile_id, tier_flag, level_id;
+    bool tx_mode_srst;
+    bool valid;          /* false: a value was out of range; the codec is rejected */
+    bool interop_444;    /* profile-id 4 with the Main 4:4:4 constraint flags */
+};
+
+struct sdp_codec {
+    uint8_t pt, rtx_pt; /* rtx_pt 0: none */
+    char name[16];      /* "H265", "VP8", … in upper case */
+    int clock_rate;
+    struct h265_params h265;
+    bool nack, pli, fir, remb, twcc;
+};
+
+struct sdp_media {
+    char kind[16];      /* "video", "audio", "application" */
+    char mid[33];
+    bool rejected;      /* port 0 without bundle-only */
+    enum sdp_direction direction;
+    bool rtcp_mux;
+    struct sdp_codec codec[SDP_MAX_CODECS];
+    int codec_count;
+    struct rtp_ext_ids ext;
+    char proto[32];     /* "UDP/TLS/RTP/SAVPF" */
+    char ufrag[257], pwd[257], fingerprint[256]; /* own, or the session's */
+    enum sdp_setup setup;
+    char candidate[SDP_MAX_CANDIDATES][256];
+    int candidate_count;
+    bool end_of_candidates;
+    uint32_t ssrc;      /* first a=ssrc; 0: none */
+    char formats[512];  /* m= line's formats as they stand, for a rejection */
+};
+
+struct sdp {
+    struct sdp_media media[SDP_MAX_MEDIA];
+    int media_count;
+    bool bundle;        /* a=group:BUNDLE has all accepted media */
+    bool trickle;       /* a=ice-options has trickle */
+    uint64_t session_id, session_version;
+};
+
+/* One side of what we can do. */
+struct sdp_local {
+    bool send;                 /* else we receive */
+    struct h265_params h265;   /* what we send, or the best we decode */
+    bool also_444;             /* receiving: 4:4:4 too */
+    char ufrag[64], pwd[128], fingerprint[160];
+    const char *const *candidates; /* "candidate:…" */
+    int candidate_count;
+    bool candidates_complete;  /* write a=end-of-candidates */
+    enum sdp_setup setup;
+    uint32_t ssrc, rtx_ssrc;   /* sending */
+    char cname[33], msid[33];
+    uint64_t session_id, session_version;
+};
+
+/* What both agreed on. */
+struct sdp_agreed {
+    int media_index;           /* of the offer */
+    struct sdp_codec codec;    /* pt as in the offer; h265: level is the lower of both */
+    struct rtp_ext_ids ext;
+    char mid[33];
+    enum sdp_setup our_setup;
+    char ufrag[257], pwd[257], fingerprint[256]; /* of the peer */
+};
+
+enum sdp_error {
+    SDP_OK = 0,
+    SDP_MALFORMED = -1,   /* not an SDP, or too large */
+    SDP_NO_VIDEO = -2,
+    SDP_NO_H265 = -3,     /* a video section without H265, or none that matches profile and tier */
+    SDP_UNUSABLE = -4,    /* no BUNDLE/rtcp-mux, ICE or DTLS, wrong direction */
+    SDP_NO_SPACE = -5,    /* the output buffer is too small */
+};
+
+/* why: a sentence for people, on every error. */
+int sdp_parse(struct sdp *out, const char *text, size_t len, char *why, size_t why_len);
+/* Chooses codec and extensions out of an offer. Does not need our ICE details. */
+int sdp_negotiate(const struct sdp *offer, const struct sdp_local *local, struct sdp_agreed *out,
+                  char *why, size_t why_len);
+/* The answer: all of the offer's sections, all but one rejected. Bytes written, or an error. */
+int sdp_write_answer(const struct sdp *offer, const struct sdp_local *local,
+                     const struct sdp_agreed *agreed, char *buf, size_t cap);
+int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap);
+/* Our offer's answer. */
+int sdp_accept_answer(const struct sdp *answer, const struct sdp_local *local,
+                      struct sdp_agreed *out, char *why, size_t why_len);
+
+/* trickle-ice-sdpfrag (RFC 8840): ufrag and pwd (may be empty), candidates. */
+int sdpfrag_parse(struct sdp_media *out, const char *text, size_t len, char *why, size_t why_len);
+int sdpfrag_write(const char *ufrag, const char *pwd, const char *mid,
+                  const char *const *candidates, int n, bool end, char *buf, size_t cap);
+
+#endif

@@ -1,0 +1,43 @@
+/* whep_client: the HTTP side of a viewer (WHEP) or a publisher (WHIP) on libsoup. Network thread. */
+#ifndef HEVCAST_SIGNAL_WHEP_CLIENT_H
+#define HEVCAST_SIGNAL_WHEP_CLIENT_H
+
+#include "net/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct whep_client_config {
+    struct loop *loop;
+    const char *url;      /* endpoint; a fragment #sha256=HEX is taken as tls_pin_sha256 */
+    const char *bearer;   /* NULL: none */
+    const char *tls_pin_sha256; /* hex, with or without colons; NULL: the system's trust */
+};
+
+struct whep_client;
+int whep_client_new(struct whep_client **out, const struct whep_client_config *config); /* ERR_INVALID */
+void whep_client_free(struct whep_client **c); /* cancels what runs; no callback comes any more */
+
+/* OPTIONS (or what the POST answered): Link rel="ice-server" values, parsed. done is called once:
+ * error 0, with n urls in the form of ice_server_parse. A server without OPTIONS gives n = 0. */
+void whep_client_ice_servers(struct whep_client *c,
+                             void (*done)(void *ctx, int error, const char *const *urls, int n),
+                             void *ctx);
+/* POST of the offer. error 0: answer is the body. Else a sentence in text: could not connect (says
+ * to what), 404 (wrong address or token), 4xx/5xx with the server's own reason. Redirects (307,
+ * 308) are followed. */
+void whep_client_post(struct whep_client *c, const char *offer,
+                      void (*done)(void *ctx, int error, const char *text, const char *answer,
+                                   size_t len),
+                      void *ctx);
+/* PATCH of a fragment to the session; restart: If-Match "*", the answer's fragment comes back. */
+void whep_client_patch(struct whep_client *c, const char *frag, bool restart,
+                       void (*done)(void *ctx, int error, const char *text, const char *answer,
+                                    size_t len),
+                       void *ctx);
+/* DELETE of the session; done(ctx) when answered or after timeout_us. No session: at once. */
+void whep_client_delete(struct whep_client *c, int64_t timeout_us, void (*done)(void *ctx),
+                        void *ctx);
+
+#endif

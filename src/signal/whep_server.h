@@ -1,0 +1,55 @@
+/* whep_server: the HTTP side of a share on libsoup: WHEP (draft-ietf-wish-whep) and its page.
+ *
+ * Routes as in the command line's contract: /TOKEN (GET page, POST offer), /TOKEN/whep (POST,
+ * OPTIONS), /TOKEN/whep/ID (PATCH, DELETE, OPTIONS). A path with a wrong token is 404, compared
+ * in constant time. CORS on everything. Bodies over 64 KiB: 413. Network thread. */
+#ifndef HEVCAST_SIGNAL_WHEP_SERVER_H
+#define HEVCAST_SIGNAL_WHEP_SERVER_H
+
+#include "net/loop.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A request waiting for its answer; exactly one reply_* call ends it. When the client goes away
+ * first, the reply is dropped quietly. */
+struct whep_request;
+
+struct whep_server_config {
+    struct loop *loop;
+    const char *listen;   /* "ADDR:PORT", "[v6]:PORT"; port 0: any. NULL: 0.0.0.0:8554, or the
+                             first free port after it */
+    const char *token;    /* "": open */
+    const char *tls_cert, *tls_key; /* PEM files; NULL: plain http */
+    const char *const *ice_server_links; /* ready Link header values; n */
+    int ice_server_link_count;
+    /* A text page for GET (borrowed, static), with its content type. */
+    const char *page, *page_type;
+    /* The handlers reply by whep_reply_*, now or later. */
+    void (*on_offer)(void *ctx, struct whep_request *req, const char *sdp, size_t len,
+                     const char *query);
+    /* if_match: the header's value without quotes, or "" */
+    void (*on_patch)(void *ctx, struct whep_request *req, const char *id, const char *if_match,
+                     const char *frag, size_t len);
+    void (*on_delete)(void *ctx, struct whep_request *req, const char *id);
+    void *ctx;
+};
+
+struct whep_server;
+/* ERR_IO: the port is taken, …; ERR_INVALID: the address makes no sense. */
+int whep_server_new(struct whep_server **out, const struct whep_server_config *config);
+void whep_server_free(struct whep_server **s);
+/* "http://HOST:PORT/TOKEN" to print; HOST is the default route's address when all are listened
+ * on (127.0.0.1 without a route). */
+const char *whep_server_url(const struct whep_server *s);
+int whep_server_port(const struct whep_server *s);
+
+void whep_reply_created(struct whep_request *req, const char *answer, size_t len, const char *id,
+                        const char *etag);
+void whep_reply_no_content(struct whep_request *req);   /* 204: trickled */
+void whep_reply_frag(struct whep_request *req, const char *frag, size_t len, const char *etag); /* 200 */
+void whep_reply_ok(struct whep_request *req);           /* 200: deleted */
+/* A status and a sentence, as text/plain. retry_after_s > 0 adds Retry-After. */
+void whep_reply_error(struct whep_request *req, int status, const char *text, int retry_after_s);
+
+#endif
