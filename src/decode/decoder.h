@@ -11,7 +11,9 @@ struct decoder_ops {
     int (*open)(struct decoder **out);
     /* borrows au; gives *out, or NULL when it shows nothing. ERR_PROTOCOL: it cannot be decoded
      * whole (a reference is missing, or it is corrupt): nothing is given, and nothing will be
-     * until an IRAP: ask for one. Times and capture_ntp are copied from au; ready_us is set. */
+     * until an IRAP, or a picture that refers only to what is there: ask for one. Times and
+     * capture_ntp are copied from au; ready_us is set. All of the picture is damaged.
+     * Bits that changed inside a slice are not noticed: SRTP has authenticated them. */
     int (*decode)(struct decoder *d, const struct access_unit *au, struct picture **out);
     void (*close)(struct decoder *d);
 };
