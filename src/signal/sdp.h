@@ -20,7 +20,8 @@ struct h265_params { /* defaults filled in: RFC 7798 section 7.1 */
     int profile_id, tier_flag, level_id;
     bool tx_mode_srst;
     bool valid;          /* false: a value was out of range; the codec is rejected */
-    bool interop_444;    /* profile-id 4 with the Main 4:4:4 constraint flags */
+    bool interop_444;    /* profile-id 4 with the Main 4:4:4 (8 bit) constraint flags */
+    bool profile_given;  /* an fmtp named the profile; else it is the default */
 };
 
 struct sdp_codec {
@@ -35,13 +36,16 @@ struct sdp_media {
     char kind[16];      /* "video", "audio", "application" */
     char mid[33];
     bool rejected;      /* port 0 without bundle-only */
+    bool bundled;       /* its mid is in a=group:BUNDLE */
     enum sdp_direction direction;
     bool rtcp_mux;
     struct sdp_codec codec[SDP_MAX_CODECS];
     int codec_count;
     struct rtp_ext_ids ext;
     char proto[32];     /* "UDP/TLS/RTP/SAVPF" */
-    char ufrag[257], pwd[257], fingerprint[256]; /* own, or the session's */
+    /* Own, or the session's, or those of the BUNDLE's first section (RFC 8843 section 7.1.3).
+     * "" when there was none, or none that is usable. fingerprint: "sha-256 AB:…". */
+    char ufrag[257], pwd[257], fingerprint[256];
     enum sdp_setup setup;
     char candidate[SDP_MAX_CANDIDATES][256];
     int candidate_count;
@@ -50,6 +54,7 @@ struct sdp_media {
     char formats[512];  /* m= line's formats as they stand, for a rejection */
 };
 
+/* About 200 kB: allocate it. */
 struct sdp {
     struct sdp_media media[SDP_MAX_MEDIA];
     int media_count;
@@ -58,16 +63,17 @@ struct sdp {
     uint64_t session_id, session_version;
 };
 
-/* One side of what we can do. */
+/* One side of what we can do. The strings are ours and trusted. */
 struct sdp_local {
     bool send;                 /* else we receive */
     struct h265_params h265;   /* what we send, or the best we decode */
-    bool also_444;             /* receiving: 4:4:4 too */
+    bool also_444;             /* receiving: 4:4:4 too. (A sender of 4:4:4 has it in h265.) */
     char ufrag[64], pwd[128], fingerprint[160];
     const char *const *candidates; /* "candidate:…" */
     int candidate_count;
     bool candidates_complete;  /* write a=end-of-candidates */
-    enum sdp_setup setup;
+    enum sdp_setup setup;      /* SDP_PASSIVE: wait for the peer's handshake where it lets us;
+                                  else the default, which is active in an answer */
     uint32_t ssrc, rtx_ssrc;   /* sending */
     char cname[33], msid[33];
     uint64_t session_id, session_version;
@@ -75,9 +81,9 @@ struct sdp_local {
 
 /* What both agreed on. */
 struct sdp_agreed {
-    int media_index;           /* of the offer */
+    int media_index;           /* of the peer's text */
     struct sdp_codec codec;    /* pt as in the offer; h265: level is the lower of both */
-    struct rtp_ext_ids ext;
+    struct rtp_ext_ids ext;    /* those that we use, and that the peer allows */
     char mid[33];
     enum sdp_setup our_setup;
     char ufrag[257], pwd[257], fingerprint[256]; /* of the peer */
@@ -101,11 +107,18 @@ int sdp_negotiate(const struct sdp *offer, const struct sdp_local *local, struct
 int sdp_write_answer(const struct sdp *offer, const struct sdp_local *local,
                      const struct sdp_agreed *agreed, char *buf, size_t cap);
 int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap);
-/* Our offer's answer. */
+/* Our offer's answer: local is what sdp_write_offer was given. */
 int sdp_accept_answer(const struct sdp *answer, const struct sdp_local *local,
                       struct sdp_agreed *out, char *why, size_t why_len);
 
-/* trickle-ice-sdpfrag (RFC 8840): ufrag and pwd (may be empty), candidates. */
+/* "H265/90000"'s a=fmtp values on top of what p has (its defaults at first); what is unknown is
+ * skipped, what is wrong clears p->valid. */
+void h265_params_default(struct h265_params *p);
+void h265_params_parse(struct h265_params *p, const char *text, size_t len);
+/* The same profile, tier and tx-mode; the level is no matter (wire.md). */
+bool h265_params_match(const struct h265_params *a, const struct h265_params *b);
+
+/* trickle-ice-sdpfrag (RFC 8840): ufrag and pwd (may be empty), candidates of all sections. */
 int sdpfrag_parse(struct sdp_media *out, const char *text, size_t len, char *why, size_t why_len);
 int sdpfrag_write(const char *ufrag, const char *pwd, const char *mid,
                   const char *const *candidates, int n, bool end, char *buf, size_t cap);
