@@ -57,13 +57,17 @@ struct param_sets;
 struct param_sets *param_sets_new(void);
 void param_sets_free(struct param_sets **p);
 void param_sets_learn(struct param_sets *p, const struct access_unit *au);
-/* Rewrites au so that, when it is IRAP, it begins with VPS, SPS and PPS (7.4.2.4.4); drops AUD,
- * filler, EOS and EOB; sets au->irap, width, height (size of the active SPS). false: no memory. */
+/* Learns from au too. Rewrites it so that, when it is IRAP, it begins with VPS, SPS and PPS (7.4.2.4.4); drops AUD,
+ * filler, EOS and EOB; sets au->irap, width, height (size of the active SPS). An IRAP picture whose
+ * parameter sets were never seen cannot be decoded: irap is then false. false: no memory. */
 bool param_sets_complete(struct param_sets *p, struct access_unit *au);
-const struct hevc_sps *param_sets_sps(const struct param_sets *p); /* the newest, or NULL */
+/* Of the last IRAP picture, or learned after it; NULL: none. Borrowed until the next call. */
+const struct hevc_sps *param_sets_sps(const struct param_sets *p);
 
-/* Cuts a stream of Annex B bytes, in pieces of any size, into access units (7.4.2.4.5).
- * Bounded: an access unit over max_bytes is dropped and counted. */
+/* Cuts a stream of Annex B bytes, in pieces of any size, into access units (7.4.2.4.5). One is
+ * given as soon as the first three bytes of the next one's first NAL unit are in.
+ * Bounded: an access unit over max_bytes is dropped and counted; the next one is after_loss.
+ * push: false when out of memory. */
 struct au_splitter;
 struct au_splitter *au_splitter_new(size_t max_bytes);
 void au_splitter_free(struct au_splitter **s);
