@@ -4,6 +4,7 @@
 
 /* Tried in this order; the file driver takes whatever is left, so it stands last. */
 static const struct source_ops *const drivers[] = {
+    &source_x11,
     &source_test,
     NULL,
 };
