@@ -212,11 +212,12 @@ HEVCAST_API int hevcast_sender_new(hevcast_sender **out, const hevcast_sender_co
 HEVCAST_API const char *hevcast_sender_url(const hevcast_sender *sender);
 /* What is shared, for people: "screen :0, 1920x1080". Valid as long as the sender. */
 HEVCAST_API const char *hevcast_sender_description(const hevcast_sender *sender);
-/* One picture (BGRX, I420 or I444), copied. 0; 1: nobody watches, it was left out. The newest wins
- * when the encoder is busy. One thread at a time. HEVCAST_INVALID, HEVCAST_MEMORY, HEVCAST_ENDED. */
+/* One picture (BGRX, I420 or I444), copied. 0; 1: nobody watches: it is kept until a newer one
+ * comes, for the first viewer. The newest wins when the encoder is busy. One thread at a time.
+ * HEVCAST_INVALID, HEVCAST_MEMORY, HEVCAST_TIMEOUT (all buffers in use: left out), HEVCAST_ENDED. */
 HEVCAST_API int hevcast_sender_push_picture(hevcast_sender *sender, const hevcast_picture *picture);
 /* One access unit, copied. Parameter sets are remembered and put before key frames that lack them.
- * 0; HEVCAST_INVALID: not Annex B; HEVCAST_TIMEOUT: the network thread is behind and it was not
+ * 0; 1: nobody watches; HEVCAST_INVALID: not Annex B; HEVCAST_TIMEOUT: the network thread is behind and it was not
  * taken (send a key frame next); HEVCAST_ENDED. One thread at a time. */
 HEVCAST_API int hevcast_sender_push_access_unit(hevcast_sender *sender,
                                                 const hevcast_access_unit *au);

@@ -279,6 +279,17 @@ bool slot_wait_hungry(struct slot *s, int64_t timeout_us)
     return hungry;
 }
 
+void slot_sleep(struct slot *s, int64_t timeout_us)
+{
+    struct timespec deadline = deadline_after(timeout_us > 0 ? timeout_us : 0);
+    pthread_mutex_lock(&s->lock);
+    while (!s->wake_take && !s->closed)
+        if (!cond_wait_until(&s->changed, &s->lock, timeout_us, &deadline))
+            break;
+    s->wake_take = false;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void slot_wake(struct slot *s)
 {
     pthread_mutex_lock(&s->lock);

@@ -56,7 +56,9 @@ struct picture *slot_take(struct slot *s, int64_t timeout_us);
 /* Waits until a consumer waits in slot_take on an empty slot: pixels read now are not stale when
  * they are used. false: timed out, woken or closed. */
 bool slot_wait_hungry(struct slot *s, int64_t timeout_us);
-/* Makes a waiting slot_take or slot_wait_hungry return now; if none waits, the next of each. */
+/* Sleeps until slot_wake or slot_close, at most timeout_us, without taking anything. */
+void slot_sleep(struct slot *s, int64_t timeout_us);
+/* Makes a waiting slot_take, slot_sleep or slot_wait_hungry return now; if none waits, the next of each. */
 void slot_wake(struct slot *s);
 void slot_close(struct slot *s);
 bool slot_closed(struct slot *s);

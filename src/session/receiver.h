@@ -1,0 +1,105 @@
+/* receiver: what the files of a receiver share.
+ *
+ *   peer --> RTP, jitter --> [queue] --> decoder --> [slot] --> window
+ *   net thread    |          decode thread    |       main thread
+ *                 +-> [record]                +-> [raw]         */
+#ifndef HEVCAST_SESSION_RECEIVER_H
+#define HEVCAST_SESSION_RECEIVER_H
+
+#include "base/queue.h"
+#include "base/stats.h"
+#include "decode/decoder.h"
+#include "display/display.h"
+#include "display/rawout.h"
+#include "display/record.h"
+#include "hevcast/hevcast.h"
+#include "jitter/video_receiver.h"
+#include "net/loop.h"
+#include "session/options.h"
+#include "signal/sdp.h"
+#include "signal/whep_client.h"
+#include "transport/peer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    DECODE_QUEUE_CAPACITY = 1024,       /* a replayed group comes at once: see receiver_decode.c */
+    DECODE_LATE_US = 1000000,
+    FREEZE_US = 200000,
+};
+
+enum receiver_stage { RSTAGE_NETWORK, RSTAGE_DECODE, RSTAGE_DISPLAY, RSTAGE_COUNT };
+
+struct receiver_counters {
+    int64_t frames_decoded, freezes, freeze_us;
+    int width, height;
+    struct duration_stats stage[RSTAGE_COUNT], latency;
+    /* Of the last whole second. */
+    int64_t second_start_us, second_frames, second_bytes_start;
+    double fps;
+    int64_t bitrate_bps;
+};
+
+struct hevcast_receiver {
+    /* Set by hevcast_receiver_new, constant afterwards. */
+    hevcast_receiver_config config; /* its strings are in `strings` */
+    struct string_bag strings;
+    struct ice_server ice_servers[ICE_MAX_SERVERS]; /* then net thread: the server's are added */
+    int ice_server_count;
+    int64_t start_us;
+    int ended_fd;   /* eventfd: written once, when all is over */
+    int wake_fd;    /* eventfd: hevcast_receiver_wait should look again (no window) */
+
+    pthread_t net_thread, decode_thread;
+    bool net_started, decode_started;
+    atomic_bool stopping;
+    atomic_bool key_needed;  /* decode thread -> net thread */
+
+    struct queue *decode_queue;      /* net -> decode; NULL: no decoding */
+    struct slot *display_slot;       /* decode -> main; NULL: no window */
+    struct rawout *raw, *y4m;        /* decode thread pushes */
+    struct record *record;           /* net thread pushes */
+    struct display *display;         /* main thread */
+    bool overlay_on;                 /* main thread */
+    int64_t overlay_at_us;           /* main thread */
+
+    pthread_mutex_t stats_lock; /* guards: */
+    struct receiver_counters counters;
+    struct video_receiver_stats net_stats; /* what the net thread wrote last */
+    int end_error;
+    char end_text[256];
+
+    /* Decode thread alone. */
+    struct decoder *decoder;
+    int64_t last_picture_us;
+    bool missing;            /* something was lost since the last picture */
+    int64_t queue_grew_us;   /* since when the decode queue has been growing; 0: it is not */
+    int queue_length_before;
+    int64_t queue_checked_us;
+
+    /* Net thread alone, from its start on. */
+    struct loop *loop;
+    struct loop_event *stop_event, *key_event;
+    struct loop_timer *timer, *gather_timer, *stats_timer;
+    struct whep_client *whep;
+    struct dtls_identity *identity;
+    struct peer *peer;
+    struct video_receiver *rtp;
+    struct sdp_agreed agreed;
+    struct sdp_local local;
+    bool posted, answered, connected, leaving, shut_down;
+};
+
+/* receiver_net.c */
+int receiver_net_open(struct hevcast_receiver *r);
+void *receiver_net_main(void *receiver);
+void receiver_net_close(struct hevcast_receiver *r);
+void receiver_event(struct hevcast_receiver *r, enum hevcast_event_type type, const char *text,
+                    int width, int height, int error);
+/* Any thread. The first call decides. error 0: ended as asked. */
+void receiver_end(struct hevcast_receiver *r, int error, const char *text);
+/* receiver_decode.c */
+void *receiver_decode_main(void *receiver);
+
+#endif

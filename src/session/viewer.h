@@ -1,0 +1,48 @@
+/* viewer: one viewer of a sender: its HTTP session, its transport, its RTP stream with its pacer.
+ * Network thread. */
+#ifndef HEVCAST_SESSION_VIEWER_H
+#define HEVCAST_SESSION_VIEWER_H
+
+#include "rtp/video_sender.h"
+#include "session/sender.h"
+
+enum { VIEWER_SENT_RING = 256 };
+
+struct viewer {
+    struct viewer *next;
+    struct hevcast_sender *s; /* borrows */
+    char id[32], etag[24]; /* secrets: who has them may end the session */
+    char name[12];         /* "1", "2", …: for events, statistics and logs */
+    struct peer *peer;
+    struct video_sender *rtp;
+    struct sdp *offer;             /* until answered */
+    struct sdp_agreed agreed;
+    struct whep_request *request;  /* waits for gathering: the POST, or the PATCH of a restart */
+    bool restarting;               /* request is a PATCH */
+    uint32_t ssrc, rtx_ssrc;
+    struct loop_timer *timer;      /* pacer and RTCP */
+    struct loop_timer *deadline;   /* gathering, then connecting */
+    bool answered, connected, gone;
+    bool held;                     /* gets nothing until the next IRAP */
+    int64_t remb_bps;
+    int64_t purged;
+    /* When a picture's encoding was done, to measure how long it waited to be sent. */
+    struct {
+        uint64_t pic_id;
+        int64_t encode_us;
+    } sent_ring[VIEWER_SENT_RING];
+};
+
+/* An offer came: answers it, now or when gathering is done, or refuses it. */
+void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len);
+void viewer_patch(struct viewer *v, struct whep_request *req, const char *if_match,
+                  const char *frag, size_t len);
+/* An access unit for all; v decides whether it can use it. */
+void viewer_push(struct viewer *v, struct access_unit *au, int64_t now_us);
+/* Sends what is due, and sets the timer for what is not. */
+void viewer_pump(struct viewer *v);
+/* Says goodbye (BYE, close_notify) and leaves the list; it is freed soon, not now. */
+void viewer_end(struct viewer *v, const char *why);
+void viewer_free(struct viewer *v);
+
+#endif
