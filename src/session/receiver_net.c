@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "signal/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -156,8 +156,8 @@ static int make_rtp(struct hevcast_receiver *r)
 {
     struct video_receiver_config c;
     video_receiver_default_config(&c);
-    if (getrandom(&c.local_ssrc, sizeof c.local_ssrc, 0) != sizeof c.local_ssrc)
-        c.local_ssrc = 1;
+    if (token_random(&c.local_ssrc, sizeof c.local_ssrc))
+        return ERR_IO;
     snprintf(c.cname, sizeof c.cname, "hevcast");
     c.pt = r->agreed.codec.pt;
     c.rtx_pt = r->agreed.codec.rtx_pt;

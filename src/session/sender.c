@@ -49,10 +49,8 @@ static int check_config(const hevcast_sender_config *c)
     if (c->udp_port_min < 0 || c->udp_port_max > 65535 || c->udp_port_min > c->udp_port_max ||
         (c->udp_port_max && c->udp_port_min < 1))
         return error_set(ERR_INVALID, "--udp-ports takes MIN-MAX, from 1 to 65535");
-    if (c->token && c->token[0] && strspn(c->token, TOKEN_CHARS) != strlen(c->token))
-        return error_set(ERR_INVALID, "--token takes letters, digits, - and _ alone");
-    if (c->token && strlen(c->token) >= 64)
-        return error_set(ERR_INVALID, "--token is at most 63 characters long");
+    if (c->token && c->token[0] && !token_valid(c->token))
+        return error_set(ERR_INVALID, "--token takes 1 to 128 letters, digits and - . _ ~ alone");
     return 0;
 }
 
@@ -75,8 +73,8 @@ static int copy_config(struct hevcast_sender *s, const hevcast_sender_config *c)
     s->ice_server_count = n;
     if (c->token)
         snprintf(s->token, sizeof s->token, "%s", c->token);
-    else if (token_random(s->token, sizeof s->token))
-        return error_set(ERR_IO, "no random numbers are to be had from the system");
+    else
+        return token_new(s->token);
     return 0;
 }
 

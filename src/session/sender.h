@@ -49,7 +49,7 @@ struct hevcast_sender {
     struct string_bag strings;
     struct ice_server ice_servers[ICE_MAX_SERVERS];
     int ice_server_count;
-    char token[64];
+    char token[129];
     int64_t start_us;
     bool coded; /* access units come from the source or the program; nothing is encoded */
     bool waits_for_viewer; /* a recording: it begins with its first viewer */

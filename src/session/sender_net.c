@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "signal/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,7 +166,7 @@ void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v)
 static struct viewer *find_viewer(struct hevcast_sender *s, const char *id)
 {
     for (struct viewer *v = s->viewers; v; v = v->next)
-        if (v->answered && token_equal(v->id, id))
+        if (v->answered && token_equal(id, strlen(id), v->id, TOKEN_LEN))
             return v;
     return NULL;
 }

@@ -3,12 +3,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "signal/token.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     GATHER_TIMEOUT_US = 1500000, /* a STUN server that is silent must not delay the answer longer */
@@ -20,9 +18,7 @@ enum {
 static uint32_t random32(void)
 {
     uint32_t v = 0;
-    while (getrandom(&v, sizeof v, 0) != sizeof v || !v)
-        ;
-    return v;
+    return token_random(&v, sizeof v) || !v ? 1 : v;
 }
 
 static void fill_local(struct viewer *v, struct sdp_local *local, const char **candidates)
@@ -234,8 +230,8 @@ static struct viewer *viewer_new(struct hevcast_sender *s)
     v->offer = malloc(sizeof *v->offer);
     v->timer = loop_timer_new(s->loop, on_timer, v);
     v->deadline = loop_timer_new(s->loop, on_deadline, v);
-    if (!v->offer || !v->timer || !v->deadline || token_random(v->id, sizeof v->id) ||
-        token_random(v->etag, sizeof v->etag)) {
+    if (!v->offer || !v->timer || !v->deadline || token_new(v->id) ||
+        token_new(v->etag)) {
         viewer_free(v);
         return NULL;
     }
@@ -294,7 +290,7 @@ static void restart_ice(struct viewer *v, struct whep_request *req, const struct
         return;
     }
     enum dtls_role role = v->agreed.our_setup == SDP_ACTIVE ? DTLS_CLIENT : DTLS_SERVER;
-    if (token_random(v->etag, sizeof v->etag) || peer_restart_ice(v->peer) ||
+    if (token_new(v->etag) || peer_restart_ice(v->peer) ||
         peer_set_remote(v->peer, frag->ufrag, frag->pwd, v->agreed.fingerprint, role)) {
         whep_reply_error(req, 500, "ICE could not be restarted", 0);
         return;

@@ -5,13 +5,14 @@
 
 #include "rtp/video_sender.h"
 #include "session/sender.h"
+#include "signal/token.h"
 
 enum { VIEWER_SENT_RING = 256 };
 
 struct viewer {
     struct viewer *next;
     struct hevcast_sender *s; /* borrows */
-    char id[32], etag[24]; /* secrets: who has them may end the session */
+    char id[TOKEN_LEN + 1], etag[TOKEN_LEN + 1]; /* secrets: who has them may end the session */
     char name[12];         /* "1", "2", …: for events, statistics and logs */
     struct peer *peer;
     struct video_sender *rtp;
