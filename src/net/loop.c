@@ -19,6 +19,8 @@
  * of descriptors to poll stays small: a timerfd that is armed for the earliest timer right before
  * the loop sleeps (loop_timer_set itself is no system call), and an eventfd for posts, events and
  * quitting. */
+enum { HOLD_US = 300000 };
+
 struct post {
     struct post *next;
     void (*fn)(void *ctx);
@@ -34,6 +36,7 @@ struct loop_source {
 struct loop {
     GMainContext *context;
     atomic_bool quit;
+    int held; /* loop_hold */
     _Atomic(uintptr_t) thread; /* pthread_self() while loop_run runs, else 0 */
 
     int wake_fd;
@@ -394,19 +397,38 @@ fail:
     return NULL;
 }
 
+static void run_all_posts(struct loop *l)
+{
+    for (;;) { /* a post may post */
+        pthread_mutex_lock(&l->lock);
+        bool empty = !l->posts_head;
+        pthread_mutex_unlock(&l->lock);
+        if (empty)
+            return;
+        run_posts(l);
+    }
+}
+
+static void wait_for_holders(struct loop *l)
+{
+    g_main_context_push_thread_default(l->context);
+    for (int64_t end_us = clock_now_us() + HOLD_US; l->held > 0 && clock_now_us() < end_us;) {
+        if (!g_main_context_iteration(l->context, FALSE))
+            g_usleep(1000);
+    }
+    g_main_context_pop_thread_default(l->context);
+}
+
+void loop_hold(struct loop *l, int delta) { l->held += delta; }
+
 void loop_free(struct loop **loop)
 {
     struct loop *l = *loop;
     if (!l)
         return;
-    for (;;) { /* a post may post, through *loop as well */
-        pthread_mutex_lock(&l->lock);
-        bool empty = !l->posts_head;
-        pthread_mutex_unlock(&l->lock);
-        if (empty)
-            break;
-        run_posts(l);
-    }
+    run_all_posts(l); /* *loop still stands: they may use it */
+    if (l->held > 0)
+        wait_for_holders(l);
     *loop = NULL;
     if (l->events || l->timer_count)
         LOG_WARN(loop, "freed while it has timers or events");

@@ -28,5 +28,8 @@ void loop_timer_set(struct loop_timer *t, int64_t at_us); /* cheap when unchange
 void loop_timer_free(struct loop_timer **t);
 void *loop_context(struct loop *l); /* GMainContext *, for libnice and libsoup */
 bool loop_on_thread(struct loop *l);
+/* For what ends asynchronously (a TURN allocation that is given back): +1 when it begins, -1 when
+ * it is done. loop_free goes on running the context for at most 300 ms while anything holds it. */
+void loop_hold(struct loop *l, int delta);
 
 #endif

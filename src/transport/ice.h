@@ -26,6 +26,7 @@ struct ice_config {
     const struct ice_server *servers; /* copied */
     int server_count;
     int udp_port_min, udp_port_max;   /* 0: any */
+    bool relay_only;                  /* use TURN alone, which hides our addresses (RFC 8828) */
     /* gathered: all local candidates are known. candidate: one more became known (trickle), in
      * the form of an a= line's value: "candidate:1 1 udp …". state: */
     void (*on_candidate)(void *ctx, const char *candidate);
@@ -34,6 +35,18 @@ struct ice_config {
     void (*on_packet)(void *ctx, uint8_t *data, size_t len); /* data may be changed in place */
     void *ctx;
 };
+/* The parts of a candidate that count here (RFC 8839 section 5.1). */
+struct ice_candidate {
+    char foundation[33];
+    char address[48]; /* numeric */
+    int port;
+    uint32_t priority;
+    enum { ICE_HOST, ICE_SRFLX, ICE_PRFLX, ICE_RELAY } type;
+};
+/* 1: parsed; 0: well-formed, but of no use (TCP, another component, a name such as mDNS's, an
+ * address or type that is not known); ERR_PROTOCOL: malformed. */
+int ice_candidate_parse(const char *text, struct ice_candidate *out);
+
 enum ice_state { ICE_CONNECTING, ICE_CONNECTED, ICE_FAILED }; /* FAILED: consent lost, or no pair */
 
 struct ice {
@@ -49,11 +62,12 @@ struct ice_ops {
      * are ignored with 0; malformed ones give ERR_PROTOCOL. */
     int (*add_remote_candidate)(struct ice *ice, const char *candidate);
     void (*remote_end_of_candidates)(struct ice *ice);
-    int (*restart)(struct ice *ice); /* new local credentials */
     int (*send)(struct ice *ice, const uint8_t *data, size_t len); /* bytes sent, or negative */
     void (*selected_pair)(struct ice *ice, char *text, size_t len); /* for logs: types and addresses */
-    void (*close)(struct ice *ice);
+    void (*close)(struct ice *ice); /* takes; fine inside a callback, none comes any more */
 };
+/* An ICE restart (RFC 8445 section 9) is a new agent that takes over when it is connected: so it
+ * also finds the interfaces that a changed network has now. */
 extern const struct ice_ops ice_nice;
 
 #endif

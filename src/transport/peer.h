@@ -19,6 +19,7 @@ const char *dtls_identity_fingerprint(const struct dtls_identity *id);
 struct peer_stats {
     int64_t srtp_failed;    /* did not authenticate, or replayed */
     int64_t unknown_packets, packets_before_keys;
+    int64_t send_failed;    /* not connected, the socket full, or refused by SRTP */
     int64_t bytes_sent, bytes_received;
 };
 
@@ -51,9 +52,14 @@ int peer_set_remote(struct peer *p, const char *ufrag, const char *pwd, const ch
                     enum dtls_role role);
 int peer_add_remote_candidate(struct peer *p, const char *candidate);
 void peer_remote_end_of_candidates(struct peer *p);
-int peer_restart_ice(struct peer *p); /* then gather again; DTLS goes on */
+/* Begins an ICE restart: from now on the functions above mean a new agent, with new credentials and
+ * candidates: gather, describe, set_remote (same fingerprint and role) again. Packets go on over the
+ * old path until the new one is connected; DTLS and SRTP go on as they are. */
+int peer_restart_ice(struct peer *p);
 bool peer_connected(const struct peer *p);
-/* Protects a copy in place and sends it. 0, or negative (not connected, socket full: counted). */
+/* Protects a copy and sends it. 0, or negative (not connected, socket full: counted). A packet that
+ * is sent again under its old sequence number must have the same bytes, header extensions too
+ * (see transport/srtp.h); RTX has numbers of its own and is free of this. */
 int peer_send_rtp(struct peer *p, const uint8_t *data, size_t len);
 int peer_send_rtcp(struct peer *p, const uint8_t *data, size_t len);
 void peer_close(struct peer *p); /* close_notify; no callback comes any more */
