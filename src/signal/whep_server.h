@@ -15,20 +15,26 @@
  * first, the reply is dropped quietly. */
 struct whep_request;
 
+struct http_limits; /* signal/http_guard.h */
+
 struct whep_server_config {
     struct loop *loop;
     const char *listen;   /* "ADDR:PORT", "[v6]:PORT"; port 0: any. NULL: 0.0.0.0:8554, or the
                              first free port after it */
-    const char *token;    /* "": open */
+    const char *token;    /* "": open; else as token_valid (signal/token.h) wants it */
     const char *tls_cert, *tls_key; /* PEM files; NULL: plain http */
     const char *const *ice_server_links; /* ready Link header values; n */
     int ice_server_link_count;
     /* A text page for GET (borrowed, static), with its content type. */
     const char *page, *page_type;
-    /* The handlers reply by whep_reply_*, now or later. */
+    /* NULL: the defaults of signal/http_guard.h. */
+    const struct http_limits *limits;
+    /* The handlers reply by whep_reply_*, now or later. Texts are borrowed until the handler
+     * returns. query: as in the address, "" when there is none. */
     void (*on_offer)(void *ctx, struct whep_request *req, const char *sdp, size_t len,
                      const char *query);
-    /* if_match: the header's value without quotes, or "" */
+    /* if_match: the header's value without quotes, "*" for a restart; never "": a PATCH without it
+     * is answered with 428 (RFC 9725 section 4.3.1) before it comes here */
     void (*on_patch)(void *ctx, struct whep_request *req, const char *id, const char *if_match,
                      const char *frag, size_t len);
     void (*on_delete)(void *ctx, struct whep_request *req, const char *id);
@@ -38,6 +44,8 @@ struct whep_server_config {
 struct whep_server;
 /* ERR_IO: the port is taken, …; ERR_INVALID: the address makes no sense. */
 int whep_server_new(struct whep_server **out, const struct whep_server_config *config);
+/* Ends all connections. A request that waits for its reply stays valid: reply to it still, which
+ * then only frees it. Not from inside a handler. */
 void whep_server_free(struct whep_server **s);
 /* "http://HOST:PORT/TOKEN" to print; HOST is the default route's address when all are listened
  * on (127.0.0.1 without a route). */
