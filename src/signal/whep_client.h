@@ -15,12 +15,17 @@ struct whep_client_config {
     const char *tls_pin_sha256; /* hex, with or without colons; NULL: the system's trust */
 };
 
+/* Calls may be made before loop_run, or on the network thread. Every done is called once, on the
+ * network thread, never after whep_client_free, and may call whep_client_free itself. Its texts
+ * are borrowed until it returns. Errors: ERR_IO (no connection), ERR_TIMEOUT, ERR_NOT_FOUND (404),
+ * ERR_REFUSED (another 4xx or 5xx), ERR_PROTOCOL (an answer that makes no sense). */
 struct whep_client;
 int whep_client_new(struct whep_client **out, const struct whep_client_config *config); /* ERR_INVALID */
 void whep_client_free(struct whep_client **c); /* cancels what runs; no callback comes any more */
 
-/* OPTIONS (or what the POST answered): Link rel="ice-server" values, parsed. done is called once:
- * error 0, with n urls in the form of ice_server_parse. A server without OPTIONS gives n = 0. */
+/* OPTIONS (after a POST: what that answered, at once): Link rel="ice-server" values. error 0: n urls
+ * in the form of ice_server_parse, user and password percent-encoded where they hold reserved
+ * characters. A server without OPTIONS gives n = 0. Else the sentence is error_text(). */
 void whep_client_ice_servers(struct whep_client *c,
                              void (*done)(void *ctx, int error, const char *const *urls, int n),
                              void *ctx);
@@ -31,12 +36,14 @@ void whep_client_post(struct whep_client *c, const char *offer,
                       void (*done)(void *ctx, int error, const char *text, const char *answer,
                                    size_t len),
                       void *ctx);
-/* PATCH of a fragment to the session; restart: If-Match "*", the answer's fragment comes back. */
+/* PATCH of a fragment to the session; restart: If-Match "*", the answer's fragment comes back. A
+ * server that does not trickle gives ERR_UNSUPPORTED. */
 void whep_client_patch(struct whep_client *c, const char *frag, bool restart,
                        void (*done)(void *ctx, int error, const char *text, const char *answer,
                                     size_t len),
                        void *ctx);
-/* DELETE of the session; done(ctx) when answered or after timeout_us. No session: at once. */
+/* DELETE of the session; done(ctx) when answered or after timeout_us. No session: at once, before
+ * this returns. done may be NULL. */
 void whep_client_delete(struct whep_client *c, int64_t timeout_us, void (*done)(void *ctx),
                         void *ctx);
 
