@@ -15,7 +15,6 @@ reason are printed and in the JSON), 77 GStreamer is missing.
 import argparse
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -25,7 +24,7 @@ import urllib.parse
 import urllib.request
 
 import gst_webrtc as gw
-from gst_webrtc import Gst, GstWebRTC
+from gst_webrtc import Gst, GstVideo, GstWebRTC
 
 CAPS = {
     "codec": "application/x-rtp,media=video,encoding-name=VP8,payload=96,clock-rate=90000",
@@ -38,13 +37,6 @@ class Refused(Exception):
     def __init__(self, status, body):
         super().__init__(f"HTTP {status}: {body}")
         self.status, self.body = status, body
-
-
-def tamper_fingerprint(sdp):
-    """Changes the last hexadecimal digit of each a=fingerprint line."""
-    def change(m):
-        return m.group(1) + ("0" if m.group(2) != "0" else "1")
-    return re.sub(r"(a=fingerprint:sha-256 [0-9A-Fa-f:]*)([0-9A-Fa-f])", change, sdp)
 
 
 class Viewer:
@@ -77,13 +69,26 @@ class Viewer:
         if pad.get_direction() != Gst.PadDirection.SRC:
             return
         chain = Gst.parse_bin_from_description(
-            "rtph265depay ! h265parse ! avdec_h265 name=dec thread-type=slice ! "
+            "rtph265depay ! h265parse ! "
+            "avdec_h265 name=dec thread-type=slice output-corrupt=false "
+            "automatic-request-sync-points=true discard-corrupted-frames=true ! "
             "video/x-raw,format=I420 ! " + self.sink_desc, True)
         self.pipe.add(chain)
         chain.get_by_name("out").get_static_pad("sink").add_probe(
             Gst.PadProbeType.BUFFER, self.on_frame)
         chain.sync_state_with_parent()
         pad.link(chain.get_static_pad("sink"))
+        self.source_pad = pad
+        gw.GLib.timeout_add(500, self.ask_for_key_frame)
+
+    def ask_for_key_frame(self):
+        """A PLI every half second while nothing was decoded: 1.22's depayloader asks for none."""
+        if self.frames or self.done.is_set():
+            return False
+        gw.log("PLI")
+        self.source_pad.send_event(GstVideo.video_event_new_upstream_force_key_unit(
+            Gst.CLOCK_TIME_NONE, True, 0))
+        return True
 
     def on_frame(self, pad, _info):
         if self.frames_wanted and self.frames >= self.frames_wanted:
@@ -105,7 +110,7 @@ class Viewer:
         gw.set_description(self.webrtc, "local", "offer", gw.create(self.webrtc, "offer"))
         offer = gw.gathered_local(self.webrtc)
         if self.tamper == "fingerprint":
-            offer = tamper_fingerprint(offer)
+            offer = gw.tamper_fingerprint(offer)
         gw.log(offer)
         request = urllib.request.Request(self.url, offer.encode(), method="POST", headers={
             "Content-Type": "application/sdp", "Accept": "application/sdp"})

@@ -4,7 +4,7 @@ webrtcbin answers through promises. Descriptions are handed around as text: the 
 a reply belong to the reply, and PyGObject crashes when one outlives it.
 """
 import os
-import socket
+import re
 import sys
 import threading
 import time
@@ -33,11 +33,17 @@ def require(*more):
         sys.exit(77)
 
 
+# webrtcbin's agent is a floating reference: Python would take it along when its own goes.
+_ice_agents = []
+
+
 def add_loopback(webrtc):
     """libnice gathers no loopback address by itself. With only loopback up there would be no candidate at
     all; an address given by hand replaces gathering, so it is given only then."""
     if not has_other_interface():
-        webrtc.get_property("ice-agent").emit("add-local-ip-address", "127.0.0.1")
+        ice = webrtc.get_property("ice-agent")
+        _ice_agents.append(ice)
+        ice.emit("add-local-ip-address", "127.0.0.1")
 
 
 def has_other_interface():
@@ -98,14 +104,15 @@ def gathered_local(webrtc, timeout_s=5):
     return _text(webrtc.get_property("local-description"))
 
 
+def tamper_fingerprint(sdp):
+    """Changes the last hexadecimal digit of each a=fingerprint line."""
+    def change(m):
+        return m.group(1) + ("0" if m.group(2) != "0" else "1")
+    return re.sub(r"(a=fingerprint:sha-256 [0-9A-Fa-f:]*)([0-9A-Fa-f])", change, sdp)
+
+
 def connection_state(webrtc):
     return webrtc.get_property("connection-state").value_nick
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Loop:

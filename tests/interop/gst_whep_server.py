@@ -14,6 +14,8 @@ found for this pipeline: it is the peer of the latency benchmark.
 --mangle SPEC treats packets badly before they are encrypted, so that a receiver's depacketizer
 sees what a broken or hostile sender could produce. SPEC is a list like truncate:10,drop:20,
 reorder:20,duplicate:10,garbage:5, in packets of a thousand. Its first 300 packets pass.
+--tamper-fingerprint: the answer names another DTLS fingerprint than the certificate's; a viewer that
+checks must not connect. (1.22's webrtcbin itself does not check, so two of them would connect.)
 --events FILE: a JSON line for each of listening, posted, connected, keyframe-request, closed.
 """
 import argparse
@@ -29,7 +31,7 @@ import threading
 import time
 
 import gst_webrtc as gw
-from gst_webrtc import Gst, GstWebRTC
+from gst_webrtc import Gst, GstVideo, GstWebRTC
 
 
 class BadOffer(Exception):
@@ -118,7 +120,7 @@ class Session:
                   f"appsrc name=mangled is-live=true format=time do-timestamp=false caps={rtp} ! " \
             if a.mangle else ""
         self.pipe = Gst.parse_launch(
-            f"{source_description(a)} ! queue max-size-buffers=1 leaky=downstream ! "
+            f"{source_description(a)} ! "
             f"x265enc name=enc speed-preset=ultrafast tune=zerolatency bitrate={a.bitrate} "
             f"key-int-max=100000 ! h265parse config-interval=-1 ! "
             f"rtph265pay name=pay pt={pt} mtu=1200 config-interval=-1 aggregate-mode=none ! {rtp} ! "
@@ -142,6 +144,8 @@ class Session:
         transceiver.set_property("do-nack", True)
         gw.set_description(self.webrtc, "local", "answer", gw.create(self.webrtc, "answer"))
         self.answer = gw.gathered_local(self.webrtc)
+        if a.tamper_fingerprint:
+            self.answer = gw.tamper_fingerprint(self.answer)
         gw.log(self.answer)
 
     def on_error(self, _bus, msg):
@@ -158,6 +162,9 @@ class Session:
         state = gw.connection_state(self.webrtc)
         if state == "connected":
             self.server.event("connected", id=self.id)
+            # The pictures before this moment went nowhere.
+            self.pipe.get_by_name("enc").get_static_pad("src").send_event(
+                GstVideo.video_event_new_upstream_force_key_unit(Gst.CLOCK_TIME_NONE, True, 0))
         elif state in ("failed", "closed", "disconnected"):
             threading.Thread(target=self.close, args=(state,), daemon=True).start()
 
@@ -244,6 +251,7 @@ def main():
     ap.add_argument("--bitrate", type=int, default=8000)
     ap.add_argument("--port", type=int, default=0)
     ap.add_argument("--mangle")
+    ap.add_argument("--tamper-fingerprint", action="store_true")
     ap.add_argument("--events")
     a = ap.parse_args()
     gw.require("ximagesrc")
