@@ -8,11 +8,13 @@
 
 static void select_motion(struct x11_conn *x)
 {
-    /* Raw motion comes for every move, whichever window or grab has the pointer. */
+    /* Raw motion comes for every move by a device, whichever window or grab has the pointer. A
+     * program's XWarpPointer has none: for that, plain motion too, where no window takes it. */
     struct {
         xcb_input_event_mask_t head;
         uint32_t mask;
-    } want = {{XCB_INPUT_DEVICE_ALL_MASTER, 1}, XCB_INPUT_XI_EVENT_MASK_RAW_MOTION};
+    } want = {{XCB_INPUT_DEVICE_ALL_MASTER, 1},
+              XCB_INPUT_XI_EVENT_MASK_RAW_MOTION | XCB_INPUT_XI_EVENT_MASK_MOTION};
     xcb_input_xi_select_events(x->c, x->screen->root, 1, &want.head);
 }
 
@@ -52,16 +54,16 @@ bool x11_cursor_event(struct x11_cursor *c, const xcb_generic_event_t *e)
 
 void x11_cursor_request(struct x11_cursor *c, const struct x11_target *t)
 {
+    c->image_asked = c->shape_changed;
+    c->moved = c->shape_changed = false;
     if (!c->on)
         return;
     xcb_window_t root = c->x->screen->root;
-    c->image_asked = c->shape_changed;
     if (c->image_asked)
         c->image_cookie = xcb_xfixes_get_cursor_image(c->x->c);
     c->root_cookie = xcb_query_pointer(c->x->c, root);
     if (t->kind == X11_WINDOW)
         c->window_cookie = xcb_query_pointer(c->x->c, t->window);
-    c->moved = c->shape_changed = false;
 }
 
 static void take_image(struct x11_cursor *c, xcb_xfixes_get_cursor_image_reply_t *r)

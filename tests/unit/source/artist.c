@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <xcb/xcbext.h>
 
 bool artist_open(struct artist *a, const char *display)
 {
@@ -104,6 +106,25 @@ void artist_square_cursor(struct artist *a, int size, uint32_t colour)
 void artist_warp(struct artist *a, int x, int y)
 {
     xcb_warp_pointer(a->c, XCB_NONE, a->screen->root, 0, 0, 0, 0, (int16_t)x, (int16_t)y);
+    artist_sync(a);
+}
+
+void artist_move_mouse(struct artist *a, int x, int y)
+{
+    static xcb_extension_t xtest = {"XTEST", 0};
+    /* XTestFakeInput, XTEST 2.2: type, detail, time, root, x, y */
+    struct {
+        uint8_t major, minor;
+        uint16_t length;
+        uint8_t type, detail, pad0[2];
+        uint32_t time, root, pad1[2];
+        int16_t x, y;
+        uint8_t pad2[7], device;
+    } fake = {.type = XCB_MOTION_NOTIFY, .root = a->screen->root, .x = (int16_t)x, .y = (int16_t)y};
+    xcb_protocol_request_t r = {.count = 1, .ext = &xtest, .opcode = 2, .isvoid = 1};
+    struct iovec v[4] = {{0}}; /* xcb wants two free ones before the first */
+    v[2] = (struct iovec){&fake, sizeof fake};
+    xcb_send_request(a->c, 0, v + 2, &r);
     artist_sync(a);
 }
 

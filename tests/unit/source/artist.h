@@ -27,7 +27,9 @@ struct rect artist_noise(struct artist *a, xcb_drawable_t d, int width, int heig
 xcb_window_t artist_window(struct artist *a, struct rect r, uint32_t colour, const char *title);
 /* The pointer becomes a square of one colour, hot spot in its middle, on the root window. */
 void artist_square_cursor(struct artist *a, int size, uint32_t colour);
+/* XWarpPointer, as programs do it; and XTEST's fake motion, as a mouse does it. */
 void artist_warp(struct artist *a, int x, int y);
+void artist_move_mouse(struct artist *a, int x, int y);
 /* The drawable's pixels, 24 bits each, by the plain core request; the caller frees it. */
 uint32_t *artist_pixels(struct artist *a, xcb_drawable_t d, struct rect r);
 

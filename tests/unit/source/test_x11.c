@@ -1,143 +1,18 @@
 /* The X11 driver against a real server: pixels compared exactly. */
-#include "artist.h"
-#include "base/clock.h"
-#include "base/error.h"
-#include "source/source.h"
-#include "xserver.h"
+#include "x11_fixture.h"
 
 #include <pthread.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-enum { W = 641, H = 403, LONG_US = 10000000, QUIET_US = 150000 };
-
-static struct xserver server;
-static struct artist artist;
-static char spec[32];
-
-/* A server for each test: what one leaves (windows, cursors) is not there in the next. */
-static int start(const char *program, const char *const *extra)
-{
-    if (!xserver_start(&server, program, W, H, extra) || !artist_open(&artist, server.display))
-        return -1;
-    snprintf(spec, sizeof spec, "x11:%s", server.display + 1);
-    return 0;
-}
-static int setup(void **state)
-{
-    (void)state;
-    return start("Xvfb", NULL);
-}
-static int setup_without_shm(void **state)
-{
-    (void)state;
-    const char *const extra[] = {"-extension", "MIT-SHM", NULL};
-    return start("Xvfb", extra);
-}
-static int teardown(void **state)
-{
-    (void)state;
-    artist_close(&artist);
-    xserver_stop(&server);
-    return 0;
-}
-
-static struct source *open_source(struct source_config config)
-{
-    struct source *s = NULL;
-    config.spec = spec;
-    config.fps = 60;
-    if (source_open(&s, &config)) {
-        fprintf(stderr, "%s\n", error_text());
-        fail();
-    }
-    return s;
-}
-
-static uint32_t pixel(const struct picture *p, int x, int y)
-{
-    return ((const uint32_t *)(p->plane[0] + (size_t)y * (size_t)p->stride[0]))[x] & 0xffffff;
-}
-
-/* Every pixel as the drawable has it in r. */
-static void assert_shows(const struct picture *p, xcb_drawable_t d, struct rect r)
-{
-    assert_int_equal(p->fmt, PIX_BGRX);
-    assert_int_equal(p->width, r.w);
-    assert_int_equal(p->height, r.h);
-    uint32_t *want = artist_pixels(&artist, d, r);
-    assert_non_null(want);
-    for (int y = 0; y < r.h; y++)
-        for (int x = 0; x < r.w; x++)
-            if (pixel(p, x, y) != want[y * r.w + x])
-                fail_msg("pixel %d,%d is %06x, not %06x", x, y, pixel(p, x, y), want[y * r.w + x]);
-    free(want);
-}
-
-static void assert_shows_screen(const struct picture *p)
-{
-    assert_shows(p, artist.screen->root, (struct rect){0, 0, W, H});
-}
-
-/* What differs lies within the damage of the later picture. */
-static void assert_damage_tells(const struct picture *before, const struct picture *p)
-{
-    if (before->width != p->width || before->height != p->height) {
-        assert_true(damage_is_all(&p->damage, p->width, p->height));
-        return;
-    }
-    for (int y = 0; y < p->height; y++) {
-        for (int x = 0; x < p->width; x++) {
-            if (pixel(before, x, y) == pixel(p, x, y))
-                continue;
-            bool told = false;
-            for (int i = 0; i < p->damage.n && !told; i++)
-                told = rect_contains(p->damage.r[i], (struct rect){x, y, 1, 1});
-            if (!told)
-                fail_msg("pixel %d,%d changed outside of the damage", x, y);
-        }
-    }
-}
-
-static struct picture *take(struct source *s)
-{
-    struct picture *p = NULL;
-    assert_int_equal(s->ops->read(s, &p), 0);
-    assert_non_null(p);
-    return p;
-}
-
-static struct picture *wait_and_take(struct source *s)
-{
-    assert_int_equal(s->ops->wait(s, LONG_US), SOURCE_CHANGED);
-    return take(s);
-}
-
-/* Reads until nothing changes any more; the last picture. */
-static struct picture *settle(struct source *s)
-{
-    struct picture *p = take(s);
-    while (s->ops->wait(s, QUIET_US) == SOURCE_CHANGED) {
-        picture_unref(&p);
-        p = take(s);
-    }
-    return p;
-}
 
 static void first_picture_is_the_screen(void **state)
 {
     (void)state;
     artist_noise(&artist, artist.screen->root, W, H, 300);
     artist_sync(&artist);
-    struct source *s = open_source((struct source_config){0});
+    struct source *s = fixture_open((struct source_config){0});
     assert_int_equal(s->info.kind, SOURCE_PICTURES);
     assert_int_equal(s->info.width, W);
     assert_int_equal(s->info.height, H);
@@ -155,7 +30,7 @@ static void first_picture_is_the_screen(void **state)
 static void changes_accumulate_over_held_buffers(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){0});
+    struct source *s = fixture_open((struct source_config){0});
     struct picture *held[2] = {0}, *last = settle(s);
     for (int i = 0; i < 300; i++) {
         int n = 1 + (int)artist_random(&artist, i % 10 ? 4 : 60);
@@ -182,7 +57,7 @@ static void changes_accumulate_over_held_buffers(void **state)
 static void a_held_picture_never_changes(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){0});
+    struct source *s = fixture_open((struct source_config){0});
     struct picture *p = settle(s);
     uint32_t *copy = malloc((size_t)W * H * 4);
     memcpy(copy, p->plane[0], (size_t)W * H * 4);
@@ -205,7 +80,7 @@ static void a_held_picture_never_changes(void **state)
 static void all_buffers_out_loses_nothing(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){0});
+    struct source *s = fixture_open((struct source_config){0});
     struct picture *held[16], *p = NULL;
     int n = 0, e;
     while ((e = s->ops->read(s, &p)) == 0 && n < 16)
@@ -244,7 +119,7 @@ static void *scribble(void *display)
 static void nothing_is_lost_while_drawing_goes_on(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){0});
+    struct source *s = fixture_open((struct source_config){0});
     struct picture *p = settle(s), *q;
     uint32_t *shown = malloc((size_t)W * H * 4); /* what a consumer of damage alone has */
     memcpy(shown, p->plane[0], (size_t)W * H * 4);
@@ -276,7 +151,7 @@ static void nothing_is_lost_while_drawing_goes_on(void **state)
 static void a_still_screen_sleeps(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){.cursor = true});
+    struct source *s = fixture_open((struct source_config){.cursor = true});
     struct picture *p = settle(s);
     picture_unref(&p);
     int64_t t = clock_now_us();
@@ -299,7 +174,7 @@ static void *interrupt_later(void *source)
 static void interrupt_ends_a_wait(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){0});
+    struct source *s = fixture_open((struct source_config){0});
     struct picture *p = settle(s);
     picture_unref(&p);
     pthread_t t;
@@ -314,7 +189,7 @@ static void interrupt_ends_a_wait(void **state)
 static void the_server_goes_away(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){.cursor = true});
+    struct source *s = fixture_open((struct source_config){.cursor = true});
     struct picture *held = settle(s), *p = NULL;
     xserver_stop(&server);
     assert_int_equal(s->ops->wait(s, LONG_US), SOURCE_ENDED);
@@ -329,7 +204,7 @@ static void the_server_goes_away(void **state)
 static void the_server_dies_before_a_read(void **state)
 {
     (void)state;
-    struct source *s = open_source((struct source_config){.cursor = true});
+    struct source *s = fixture_open((struct source_config){.cursor = true});
     struct picture *p = NULL;
     xserver_stop(&server);
     assert_int_equal(s->ops->read(s, &p), ERR_ENDED);
@@ -340,20 +215,18 @@ static void the_server_dies_before_a_read(void **state)
 int main(void)
 {
     xserver_need("Xvfb");
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define TEST_NO_SHM(f)                                                                             \
-    {#f " (without shared memory)", f, setup_without_shm, teardown, NULL}
     const struct CMUnitTest tests[] = {
-        TEST(first_picture_is_the_screen),
-        TEST(changes_accumulate_over_held_buffers),
-        TEST_NO_SHM(changes_accumulate_over_held_buffers),
-        TEST(a_held_picture_never_changes),
-        TEST(all_buffers_out_loses_nothing),
-        TEST(nothing_is_lost_while_drawing_goes_on),
-        TEST(a_still_screen_sleeps),
-        TEST(interrupt_ends_a_wait),
-        TEST(the_server_goes_away),
-        TEST(the_server_dies_before_a_read),
+        X11_TEST(first_picture_is_the_screen),
+        X11_TEST(changes_accumulate_over_held_buffers),
+        X11_TEST_AS(changes_accumulate_over_held_buffers, fixture_setup_without_shm,
+                    "without shared memory"),
+        X11_TEST(a_held_picture_never_changes),
+        X11_TEST(all_buffers_out_loses_nothing),
+        X11_TEST(nothing_is_lost_while_drawing_goes_on),
+        X11_TEST(a_still_screen_sleeps),
+        X11_TEST(interrupt_ends_a_wait),
+        X11_TEST(the_server_goes_away),
+        X11_TEST(the_server_dies_before_a_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
