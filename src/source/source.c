@@ -6,6 +6,7 @@
 static const struct source_ops *const drivers[] = {
     &source_x11,
     &source_test,
+    &source_file,
     NULL,
 };
 
