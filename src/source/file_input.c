@@ -188,10 +188,10 @@ static int open_stdin(struct file_input *in)
 static int open_named(struct file_input *in, const char *spec)
 {
     struct stat st;
-    const char *path = !strncmp(spec, "file:", 5) ? spec + 5 : spec;
-    snprintf(in->shown, sizeof in->shown, "\"%s\"", path);
-    if (strlen(path) >= sizeof in->path - 8)
+    if (strlen(spec) >= sizeof in->path - 8)
         return error_set(ERR_INVALID, "the name of the source is too long");
+    const char *path = strncmp(spec, "file:", 5) ? spec : spec + 5;
+    snprintf(in->shown, sizeof in->shown, "\"%.250s\"", path);
     if (stat(path, &st) == 0)
         return open_path(in, path, &st);
     int err = errno;
@@ -209,6 +209,8 @@ int file_input_open(struct file_input *in, const char *spec)
 {
     memset(in, 0, sizeof *in);
     in->fd = -1;
+    if (!spec || !*spec)
+        return error_set(ERR_INVALID, "the name of the source is empty");
     atomic_init(&in->cancelled, false);
     in->wake = wake_new();
     if (in->wake < 0)
