@@ -61,12 +61,14 @@ struct video_sender;
 struct video_sender *video_sender_new(const struct video_sender_config *c);
 void video_sender_free(struct video_sender **vs);
 /* borrows au (keeps a reference while its packets wait). capture_ntp 0: unknown. A new access
- * unit goes behind those that wait. false: out of memory, nothing was queued. */
+ * unit goes behind those that wait. RTP timestamps always grow, whatever pts_us does. false: out of memory, nothing was queued. */
 bool video_sender_push(struct video_sender *vs, struct access_unit *au, uint64_t capture_ntp,
                        int64_t now_us);
-/* The next packet whose time has come; false: none now (see next_us). */
+/* The next packet whose time has come; false: none now (see next_us). When nothing more is pushed,
+ * the last packet comes again up to three times within a second, as a retransmission: else nobody
+ * would notice that it was lost, and a still screen would stay wrong. */
 bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
-int64_t video_sender_next_us(const struct video_sender *vs); /* INT64_MAX: nothing waits */
+int64_t video_sender_next_us(const struct video_sender *vs); /* may be past; INT64_MAX: nothing waits */
 /* Drops all packets that wait and were not sent (sequence numbers stay gap-free). How many. */
 int video_sender_purge(struct video_sender *vs);
 int64_t video_sender_queue_us(const struct video_sender *vs, int64_t now_us); /* time to drain */

@@ -1,0 +1,52 @@
+/* Packets in order to access units. Holds back what cannot be decoded: before the first IRAP,
+ * and after a loss until the next. Pure but for the memory of access units. */
+#ifndef HEVCAST_JITTER_FRAME_ASSEMBLY_H
+#define HEVCAST_JITTER_FRAME_ASSEMBLY_H
+
+#include "jitter/packet_ring.h"
+#include "rtp/h265_depack.h"
+
+enum { ASSEMBLY_MAX_AU = 8 << 20, ASSEMBLY_MAX_READY = 256, ASSEMBLY_MAX_READY_BYTES = 8 << 20 };
+
+struct frame_assembly {
+    struct param_sets *sets; /* owns */
+    struct h265_depack depack;
+    struct access_unit *au;  /* owns; NULL while none is open, or the open one is broken */
+    bool open, broken;
+    uint32_t ts;             /* of the open one */
+    bool gap;                /* packets were lost before the next one */
+    bool markers;            /* this sender sets markers: an access unit without one is cut off */
+    bool need_key;           /* nothing but an IRAP can be given */
+    bool lost;               /* the next one given is after_loss */
+    bool skip_rasl;          /* they refer to pictures before the CRA that was given */
+    size_t usual_len;        /* to size new access units */
+
+    bool any_ts;             /* unwrapping of timestamps */
+    uint32_t last_ts;
+    int64_t unwrapped_ts;
+
+    struct access_unit *ready[ASSEMBLY_MAX_READY]; /* owns; a ring */
+    unsigned ready_first, ready_n;
+    size_t ready_bytes;
+
+    int64_t given, dropped, malformed;
+};
+
+bool frame_assembly_init(struct frame_assembly *a); /* false: out of memory */
+void frame_assembly_clear(struct frame_assembly *a); /* frees what it owns */
+/* The sender started again, under another SSRC. */
+void frame_assembly_restart(struct frame_assembly *a);
+/* The packets right before the next one are lost. */
+void frame_assembly_gap(struct frame_assembly *a);
+/* The packets before the next one are left out, for it begins an IRAP access unit. */
+void frame_assembly_skip_to_key(struct frame_assembly *a);
+void frame_assembly_packet(struct frame_assembly *a, const struct media_packet *p, int64_t now_us);
+struct access_unit *frame_assembly_pop(struct frame_assembly *a); /* gives; NULL: none */
+void frame_assembly_request_key(struct frame_assembly *a);
+/* An IRAP access unit is coming in, and nothing of it was given up. */
+static inline bool frame_assembly_in_key(const struct frame_assembly *a)
+{
+    return a->open && !a->broken && (a->depack.has_irap || a->depack.has_param_sets);
+}
+
+#endif

@@ -1,0 +1,490 @@
+#include "jitter/video_receiver.h"
+
+#include "jitter/frame_assembly.h"
+#include "jitter/nack_list.h"
+#include "jitter/packet_ring.h"
+#include "jitter/receive_stats.h"
+#include "rtp/packet.h"
+#include "rtp/rtcp.h"
+#include "rtp/rtx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    START_HOLD_US = 10000,      /* the first packets may come in the wrong order, too */
+    RR_INTERVAL_US = 1000000,
+    FIRST_RR_US = 200000,       /* the second report: an SR has come by then, the sender learns its RTT */
+    KEY_INTERVAL_US = 200000,
+    MIN_RETRY_US = 10000,
+    MAX_DROPOUT = 3000,         /* RFC 3550 A.1: a larger jump needs two packets to be believed */
+    MAX_NACK_ITEMS = 256,
+    OLD_SSRC_US = 2000000,      /* stragglers of a sender that started again */
+};
+
+struct video_receiver {
+    struct video_receiver_config config;
+
+    bool started;     /* the media SSRC is known */
+    uint32_t ssrc, old_ssrc;
+    bool old_ssrc_known;
+    int64_t last_packet_us;
+
+    bool holding;     /* the first packets wait in the ring until hold_until_us */
+    int64_t hold_until_us;
+    int64_t highest;  /* unwrapped sequence numbers: that arrived, and */
+    int64_t expected; /* of the packet that frames wants next. missing has it, or it is above highest */
+    bool jump_seen;   /* the last packet's sequence number was far off: jump_next would confirm it */
+    uint16_t jump_next;
+
+    struct nack_list missing;
+    struct packet_ring ring;
+    struct frame_assembly frames;
+    struct receive_stats reports;
+
+    int64_t rr_next_us;   /* INT64_MAX: no packet yet */
+    bool second_rr;
+    int64_t key_asked_us; /* INT64_MIN: never */
+    int64_t key_progress_us; /* when a packet of the IRAP that comes in arrived */
+    uint8_t fir_seq;
+    struct video_receiver_stats stats;
+};
+
+void video_receiver_default_config(struct video_receiver_config *c)
+{
+    memset(c, 0, sizeof *c);
+    c->initial_rtt_us = 50000;
+    c->give_up_us = 1000000;
+}
+
+struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
+{
+    struct video_receiver *vr = calloc(1, sizeof *vr);
+    if (!vr)
+        return NULL;
+    vr->config = *c;
+    vr->rr_next_us = INT64_MAX;
+    vr->key_asked_us = vr->key_progress_us = INT64_MIN;
+    nack_list_init(&vr->missing);
+    if (!frame_assembly_init(&vr->frames)) {
+        free(vr);
+        return NULL;
+    }
+    return vr;
+}
+
+void video_receiver_free(struct video_receiver **pvr)
+{
+    struct video_receiver *vr = *pvr;
+    *pvr = NULL;
+    if (!vr)
+        return;
+    frame_assembly_clear(&vr->frames);
+    packet_ring_free_slots(&vr->ring);
+    free(vr);
+}
+
+static void feed(struct video_receiver *vr, const struct media_packet *p, int64_t now_us)
+{
+    frame_assembly_packet(&vr->frames, p, now_us);
+    vr->expected = p->seq + 1;
+}
+
+/* Feeds what waits in the ring without a gap. */
+static void feed_waiting(struct video_receiver *vr, int64_t now_us)
+{
+    const struct media_packet *p;
+    while ((p = packet_ring_get(&vr->ring, vr->expected))) {
+        int64_t seq = p->seq;
+        feed(vr, p, now_us);
+        packet_ring_drop(&vr->ring, seq);
+    }
+}
+
+/* The packet that is waited for will not come. */
+static void give_up_head(struct video_receiver *vr, int64_t now_us)
+{
+    const struct nack_entry *e = nack_list_first(&vr->missing);
+    if (e->tries == 0) /* the others were counted when they were asked for */
+        vr->stats.packets_lost++;
+    nack_list_remove(&vr->missing, vr->expected);
+    frame_assembly_gap(&vr->frames);
+    vr->expected++;
+    feed_waiting(vr, now_us);
+}
+
+/* While only an IRAP helps, what is missing before one is not worth waiting for. */
+static void skip_to_key(struct video_receiver *vr, int64_t now_us)
+{
+    while (vr->frames.need_key && vr->ring.key_starts > 0 && vr->expected <= vr->highest &&
+           !frame_assembly_in_key(&vr->frames)) {
+        int64_t seq = vr->expected;
+        for (; seq <= vr->highest; seq++) {
+            const struct media_packet *p = packet_ring_get(&vr->ring, seq);
+            if (p && p->key_start)
+                break;
+            if (p)
+                packet_ring_drop(&vr->ring, seq);
+        }
+        nack_list_remove_before(&vr->missing, seq);
+        frame_assembly_skip_to_key(&vr->frames);
+        vr->expected = seq;
+        feed_waiting(vr, now_us);
+    }
+}
+
+static int64_t retry_interval_us(const struct video_receiver *vr)
+{
+    int64_t rtt = vr->stats.rtt_us ? vr->stats.rtt_us : vr->config.initial_rtt_us;
+    rtt += rtt / 4; /* an answer that takes a little longer than usual is no loss */
+    return rtt > MIN_RETRY_US ? rtt : MIN_RETRY_US;
+}
+
+static int64_t head_expires_us(const struct video_receiver *vr)
+{
+    const struct nack_entry *e = nack_list_first(&vr->missing);
+    if (!e)
+        return INT64_MAX;
+    if (!vr->config.nack)
+        return e->missing_us + NACK_REORDER_US;
+    int64_t last = e->missing_us + vr->config.give_up_us;
+    int64_t tried = e->asked_us + retry_interval_us(vr);
+    return e->tries >= NACK_TRIES && tried < last ? tried : last;
+}
+
+static bool head_expired(const struct video_receiver *vr, int64_t now_us)
+{
+    const struct nack_entry *e = nack_list_first(&vr->missing);
+    if (!e)
+        return false;
+    if (!vr->config.nack)
+        return nack_entry_overdue(e, vr->highest, now_us);
+    return now_us >= head_expires_us(vr);
+}
+
+/* Enough came, or it took long enough: the lowest packet is where the stream begins. */
+static void end_hold(struct video_receiver *vr, int64_t now_us)
+{
+    vr->holding = false;
+    for (int64_t seq = vr->expected; seq <= vr->highest; seq++)
+        if (!packet_ring_get(&vr->ring, seq))
+            nack_list_add(&vr->missing, seq, now_us);
+    feed_waiting(vr, now_us);
+}
+
+/* What time alone brings about. */
+static void tick(struct video_receiver *vr, int64_t now_us)
+{
+    if (vr->holding && now_us >= vr->hold_until_us)
+        end_hold(vr, now_us);
+    skip_to_key(vr, now_us);
+    while (head_expired(vr, now_us)) {
+        give_up_head(vr, now_us);
+        skip_to_key(vr, now_us);
+    }
+}
+
+static void restart(struct video_receiver *vr, const struct media_packet *p)
+{
+    packet_ring_clear(&vr->ring);
+    nack_list_init(&vr->missing);
+    if (vr->started)
+        frame_assembly_restart(&vr->frames);
+    vr->expected = vr->highest = p->seq;
+    vr->holding = true;
+    vr->hold_until_us = p->arrival_us + START_HOLD_US;
+    vr->jump_seen = false;
+    vr->key_asked_us = vr->key_progress_us = INT64_MIN;
+}
+
+/* Above all that were seen: what is between is missing. */
+static void advance(struct video_receiver *vr, int64_t seq, int64_t now_us)
+{
+    while (seq - vr->expected >= NACK_LIST_MAX && nack_list_first(&vr->missing))
+        give_up_head(vr, now_us);
+    if (seq - vr->expected >= NACK_LIST_MAX) { /* more are gone than could be kept in order */
+        vr->stats.packets_lost += seq - vr->expected;
+        frame_assembly_gap(&vr->frames);
+        vr->expected = seq;
+        vr->highest = seq - 1;
+    }
+    for (int64_t s = vr->highest + 1; s < seq; s++)
+        nack_list_add(&vr->missing, s, now_us);
+    vr->highest = seq;
+}
+
+/* A packet that fills a gap. false: it is not missing, so it is here or was given up. */
+static bool fill(struct video_receiver *vr, int64_t seq, bool rtx, int64_t now_us)
+{
+    struct nack_entry *e = nack_list_find(&vr->missing, seq);
+    if (!e)
+        return false;
+    if (e->tries > 0) {
+        vr->stats.packets_recovered++;
+        /* Karn: only what was asked for once tells when the answer was to which request. */
+        int64_t rtt = now_us - e->asked_us;
+        if (e->tries == 1 && (rtx || vr->config.rtx_pt == 0))
+            vr->stats.rtt_us = vr->stats.rtt_us ? (7 * vr->stats.rtt_us + rtt) / 8 : rtt;
+    }
+    nack_list_remove(&vr->missing, seq);
+    return true;
+}
+
+static void hold(struct video_receiver *vr, const struct media_packet *p)
+{
+    int64_t low = p->seq < vr->expected ? p->seq : vr->expected;
+    int64_t high = p->seq > vr->highest ? p->seq : vr->highest;
+    if (packet_ring_get(&vr->ring, p->seq) || high - low >= RING_PACKETS) {
+        vr->stats.packets_duplicate++;
+        return;
+    }
+    packet_ring_store(&vr->ring, p); /* if not: it is missing, and asked for */
+    vr->expected = low;
+    vr->highest = high;
+}
+
+static void take_packet(struct video_receiver *vr, const struct media_packet *p, bool rtx)
+{
+    int64_t now_us = p->arrival_us;
+    if (vr->holding) {
+        hold(vr, p);
+        const struct media_packet *low = packet_ring_get(&vr->ring, vr->expected);
+        if (low && low->key_start)
+            end_hold(vr, now_us);
+        return;
+    }
+    if (p->seq > vr->highest) {
+        advance(vr, p->seq, now_us);
+    } else if (!fill(vr, p->seq, rtx, now_us)) {
+        vr->stats.packets_duplicate++;
+        return;
+    }
+    if (p->seq == vr->expected) {
+        feed(vr, p, now_us);
+        feed_waiting(vr, now_us);
+    } else if (!packet_ring_store(&vr->ring, p)) {
+        /* More than 8 MiB wait: start anew from here. */
+        restart(vr, p);
+        hold(vr, p);
+    }
+    if (frame_assembly_in_key(&vr->frames) && p->ts == vr->frames.ts)
+        vr->key_progress_us = now_us;
+}
+
+enum { SEQ_NEAR, SEQ_JUMP, SEQ_UNLIKELY };
+
+/* RFC 3550 A.1: a sequence number far off is believed when the next one follows it. */
+static int judge_seq(struct video_receiver *vr, uint16_t seq, bool rtx)
+{
+    int diff = (int16_t)(seq - (uint16_t)vr->highest);
+    bool near = diff <= MAX_DROPOUT && diff > -2 * MAX_DROPOUT;
+    if (rtx) /* says nothing about where the stream is */
+        return near ? SEQ_NEAR : SEQ_UNLIKELY;
+    bool confirmed = !near && vr->jump_seen && seq == vr->jump_next;
+    vr->jump_seen = !near;
+    vr->jump_next = (uint16_t)(seq + 1);
+    return near ? SEQ_NEAR : confirmed ? SEQ_JUMP : SEQ_UNLIKELY;
+}
+
+/* Is the packet of our stream? Learns the SSRC; *fresh: it begins (again). */
+static bool accept_ssrc(struct video_receiver *vr, const struct rtp_view *v, int64_t now_us,
+                        bool *fresh)
+{
+    *fresh = false;
+    if (vr->started && v->ssrc == vr->ssrc) {
+        vr->last_packet_us = now_us;
+        return true;
+    }
+    if (vr->started && vr->old_ssrc_known && v->ssrc == vr->old_ssrc &&
+        now_us - vr->last_packet_us < OLD_SSRC_US)
+        return false;
+    vr->old_ssrc_known = vr->started;
+    vr->old_ssrc = vr->ssrc;
+    vr->ssrc = v->ssrc;
+    vr->last_packet_us = now_us;
+    *fresh = true;
+    return true;
+}
+
+static void take_view(struct video_receiver *vr, const struct rtp_view *v, bool rtx, bool fresh,
+                      int64_t now_us)
+{
+    struct media_packet p = {
+        .ts = v->ts,
+        .marker = v->marker,
+        .payload = v->payload,
+        .len = v->payload_len,
+        .arrival_us = now_us,
+        .key_start = h265_payload_first_type(v->payload, v->payload_len) == NAL_VPS,
+    };
+    struct rtp_ext ext;
+    if (rtp_ext_find(v, vr->config.ext.abs_capture_time, &ext) && ext.len >= 8)
+        p.capture_ntp = rd_be64(ext.data);
+    int judged = fresh ? SEQ_JUMP : judge_seq(vr, v->seq, rtx);
+    if (judged == SEQ_UNLIKELY)
+        return;
+    if (judged == SEQ_JUMP) {
+        p.seq = (int64_t)65536 + v->seq; /* packets before it stay positive */
+        restart(vr, &p);
+        memset(&vr->reports, 0, sizeof vr->reports);
+        if (!vr->started)
+            vr->rr_next_us = now_us;
+        vr->started = true;
+    } else {
+        p.seq = vr->highest + (int16_t)(v->seq - (uint16_t)vr->highest);
+    }
+    if (!rtx)
+        receive_stats_packet(&vr->reports, p.seq, v->ts, now_us);
+    take_packet(vr, &p, rtx);
+}
+
+void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_t len,
+                           int64_t now_us)
+{
+    struct rtp_view v;
+    bool fresh = false;
+    if (!rtp_parse(data, len, &v)) {
+        vr->stats.packets_malformed++;
+        return;
+    }
+    bool rtx = vr->config.rtx_pt != 0 && v.pt == vr->config.rtx_pt;
+    if (!rtx && v.pt != vr->config.pt)
+        return; /* of another stream of the bundle */
+    if (!rtx && !accept_ssrc(vr, &v, now_us, &fresh))
+        return;
+    vr->stats.packets_received++;
+    vr->stats.bytes_received += (int64_t)len;
+    if (rtx && (!vr->started || !rtx_unwrap(&v, vr->config.pt, vr->ssrc)))
+        return; /* a probe of the sender's congestion control */
+    take_view(vr, &v, rtx, fresh, now_us);
+    tick(vr, now_us);
+}
+
+void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size_t len,
+                            int64_t now_us, bool *bye)
+{
+    struct byte_reader r = byte_reader_of(data, len);
+    struct rtcp_packet p;
+    struct rtcp_sender_info info;
+    int more;
+    *bye = false;
+    while ((more = rtcp_next(&r, &p)) > 0) {
+        if (rtcp_sender_info(&p, &info) && vr->started && info.ssrc == vr->ssrc)
+            receive_stats_sr(&vr->reports, info.ntp, now_us);
+        *bye |= p.type == RTCP_BYE && (vr->started ? rtcp_bye_has(&p, vr->ssrc) : p.count > 0);
+    }
+    if (more < 0 || len == 0)
+        vr->stats.packets_malformed++;
+}
+
+struct access_unit *video_receiver_poll(struct video_receiver *vr, int64_t now_us)
+{
+    tick(vr, now_us);
+    return frame_assembly_pop(&vr->frames);
+}
+
+void video_receiver_request_key(struct video_receiver *vr, int64_t now_us)
+{
+    tick(vr, now_us);
+    frame_assembly_request_key(&vr->frames);
+}
+
+/* When a key frame is to be asked for; INT64_MAX: not needed, or it cannot be asked for. */
+static int64_t key_due_us(const struct video_receiver *vr)
+{
+    if (!vr->started || vr->holding || !vr->frames.need_key ||
+        (!vr->config.pli && !vr->config.fir))
+        return INT64_MAX;
+    int64_t last = vr->key_asked_us;
+    /* One that is coming in is worth waiting for, as long as it comes. */
+    if (frame_assembly_in_key(&vr->frames) && vr->key_progress_us > last)
+        last = vr->key_progress_us;
+    return last == INT64_MIN ? INT64_MIN : last + KEY_INTERVAL_US;
+}
+
+static void write_key_request(struct video_receiver *vr, struct byte_writer *w)
+{
+    uint32_t local = vr->config.local_ssrc;
+    if (vr->config.pli)
+        rtcp_write_pli(w, local, vr->ssrc);
+    else
+        rtcp_write_fir(w, local, vr->ssrc, vr->fir_seq++);
+    vr->stats.plis++;
+}
+
+static void write_report(struct video_receiver *vr, int64_t now_us, bool new_interval,
+                         struct byte_writer *w)
+{
+    struct rtcp_report report;
+    receive_stats_report(&vr->reports, vr->ssrc, new_interval, now_us, &report);
+    rtcp_write_rr(w, vr->config.local_ssrc, &report, vr->reports.started ? 1 : 0);
+    rtcp_write_sdes(w, vr->config.local_ssrc, vr->config.cname);
+}
+
+size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap)
+{
+    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 }; /* RR, SDES, FIR, NACK without items */
+    tick(vr, now_us);
+    if (!vr->started || cap < OTHERS + 4)
+        return 0;
+    bool rr_due = now_us >= vr->rr_next_us, key_due = now_us >= key_due_us(vr);
+    uint16_t nack[MAX_NACK_ITEMS];
+    int room = (int)((cap - OTHERS) / 4), n = 0, first_time = 0;
+    if (vr->config.nack)
+        n = nack_list_due(&vr->missing, vr->highest, now_us, retry_interval_us(vr), nack,
+                          room < MAX_NACK_ITEMS ? room : MAX_NACK_ITEMS, &first_time);
+    if (!rr_due && !key_due && n == 0)
+        return 0;
+
+    struct byte_writer w = byte_writer_of(buf, cap);
+    write_report(vr, now_us, rr_due, &w);
+    if (rr_due) {
+        vr->rr_next_us = now_us + (vr->second_rr ? RR_INTERVAL_US : FIRST_RR_US);
+        vr->second_rr = true;
+    }
+    if (n > 0) {
+        rtcp_write_nack(&w, vr->config.local_ssrc, vr->ssrc, nack, n);
+        vr->stats.nacks++;
+        vr->stats.packets_lost += first_time;
+    }
+    if (key_due) {
+        write_key_request(vr, &w);
+        vr->key_asked_us = now_us;
+    }
+    return w.failed ? 0 : bw_len(&w);
+}
+
+int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us)
+{
+    if (!vr->started)
+        return INT64_MAX;
+    int64_t next = vr->rr_next_us, t = key_due_us(vr);
+    next = t < next ? t : next;
+    t = head_expires_us(vr);
+    next = t < next ? t : next;
+    if (vr->config.nack) {
+        t = nack_list_next_us(&vr->missing, vr->highest);
+        next = t < next ? t : next;
+    }
+    if (vr->holding && vr->hold_until_us < next)
+        next = vr->hold_until_us;
+    return next < now_us ? now_us : next;
+}
+
+size_t video_receiver_bye(struct video_receiver *vr, uint8_t *buf, size_t cap)
+{
+    struct byte_writer w = byte_writer_of(buf, cap);
+    rtcp_write_rr(&w, vr->config.local_ssrc, NULL, 0);
+    rtcp_write_sdes(&w, vr->config.local_ssrc, vr->config.cname);
+    rtcp_write_bye(&w, &vr->config.local_ssrc, 1);
+    return w.failed ? 0 : bw_len(&w);
+}
+
+void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out)
+{
+    *out = vr->stats;
+    out->packets_malformed += vr->frames.malformed;
+    out->frames_received = vr->frames.given;
+    out->frames_dropped = vr->frames.dropped;
+    out->jitter_us = receive_stats_jitter_us(&vr->reports);
+}
