@@ -10,7 +10,7 @@
 
 enum {
     REPLAY_WINDOW = 1024, /* at 100 Mb/s some 100 ms: more reordering than networks do */
-    SENT_SLOTS = 2048,    /* power of two */
+    SENT_SLOTS = 8192,    /* power of two: 1 s at 75 Mb/s */
 };
 
 /* What was sent under a sequence number, so that a repetition can be told from a reuse. */
@@ -42,12 +42,13 @@ const char *srtp_suite_name(enum srtp_suite suite)
     return suite == SRTP_SUITE_GCM_128 ? "AEAD_AES_128_GCM" : "AES128_CM_SHA1_80";
 }
 
-static int create(srtp_t *out, enum srtp_suite suite, const uint8_t *key, srtp_ssrc_type_t type)
+static int create(srtp_t *out, enum srtp_suite suite, const uint8_t *key, srtp_ssrc_type_t type,
+                  int window)
 {
     srtp_policy_t policy = {
         .ssrc.type = type,
         .key = (uint8_t *)key, /* libsrtp only reads it */
-        .window_size = REPLAY_WINDOW,
+        .window_size = (unsigned long)window,
         .allow_repeat_tx = 1, /* srtp_link_protect_rtp checks that the bytes are the same */
     };
     if (suite == SRTP_SUITE_GCM_128) {
@@ -73,9 +74,9 @@ int srtp_link_new(struct srtp_link **out, const struct srtp_keys *keys)
     struct srtp_link *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(ERR_MEMORY, "out of memory for SRTP");
-    int rc = create(&s->out, keys->suite, keys->local, ssrc_any_outbound);
+    int rc = create(&s->out, keys->suite, keys->local, ssrc_any_outbound, SENT_SLOTS);
     if (rc == 0)
-        rc = create(&s->in, keys->suite, keys->remote, ssrc_any_inbound);
+        rc = create(&s->in, keys->suite, keys->remote, ssrc_any_inbound, REPLAY_WINDOW);
     if (rc < 0) {
         srtp_link_free(&s);
         return rc;

@@ -29,7 +29,7 @@ void srtp_link_free(struct srtp_link **s);
  * A sequence number may be sent again (a retransmission without RTX) only with the same bytes:
  * other bytes under the same index would be encrypted with the same key stream, which lays both
  * open and with GCM gives the authentication key away (RFC 3711 section 9.1, RFC 7714 section
- * 8.1). Such a packet is refused with ERR_INVALID, as far back as 2048 sequence numbers, and
+ * 8.1). Such a packet is refused with ERR_INVALID, as far back as 8192 sequence numbers, and
  * what is older is refused too. */
 int srtp_link_protect_rtp(struct srtp_link *s, uint8_t *data, size_t len);
 int srtp_link_protect_rtcp(struct srtp_link *s, uint8_t *data, size_t len);
