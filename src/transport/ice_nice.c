@@ -25,9 +25,10 @@ enum {
     /* libnice's consent checks go out every 4 to 6 s, once each, and it gives up 10 s after the
      * last answer: at 10 % loss both ways that ends a good connection every few minutes. RFC 7675
      * section 5.1 means 30 s. So the first loss of consent makes us select the same pair again,
-     * which gives it another round; a second loss within CONSENT_ROUND_US is final, at most
+     * which gives it another round: a next check after at most 6 s, and 10 s for its answer. If
+     * consent is lost again within CONSENT_ROUND_US, nothing was answered: it is final, at most
      * 10 + 6 + 10 s after the last answer. */
-    CONSENT_ROUND_US = 20000000,
+    CONSENT_ROUND_US = 17000000,
     /* A key frame comes as hundreds of packets at once. Bounded by net.core.{r,w}mem_max unless
      * the process may override them. */
     RECEIVE_BUFFER = 2 << 20,
