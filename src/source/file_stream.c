@@ -169,7 +169,8 @@ static int next_au(struct file_stream *s, struct file_item *out)
             access_unit_unref(&au);
             return error_set(ERR_MEMORY, "not enough memory for a picture of %s", s->in.shown);
         }
-        s->need_irap = s->need_irap && !au->irap;
+        s->need_irap = (s->need_irap || au->after_loss) && !au->irap;
+        au->after_loss = false; /* the receiving side's */
         if (s->need_irap || !has_picture(au)) {
             access_unit_unref(&au);
             continue;

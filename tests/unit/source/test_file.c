@@ -84,6 +84,7 @@ static int make_clips(void **state)
         ffmpeg("-r 25 -i %d/plain.hevc -c copy %d/plain.mp4") &&
         ffmpeg("-r 25 -i %d/plain.hevc -c copy %d/plain.mkv") &&
         ffmpeg("-r 25 -i %d/plain.hevc -c copy -f mpegts %d/plain.ts") &&
+        ffmpeg("-i %d/plain.mp4 -c copy -bsf:v hevc_mp4toannexb %d/plain.nut") &&
         ffmpeg("-f lavfi -i testsrc2=s=320x240:r=25:d=0.6 -pix_fmt yuv420p " X265
                "-x265-params " QUIET ":aud=1:slices=4:repeat-headers=1 %d/slices.hevc") &&
         ffmpeg("-f lavfi -i testsrc2=s=322x242:r=25:d=0.6 -pix_fmt yuv444p " X265
@@ -333,9 +334,11 @@ static void pipes_have_no_boundaries(void **state)
 {
     (void)state;
     NEED_FFMPEG();
-    static const char *const names[] = {"plain.hevc", "slices.hevc", "plain.mkv", "plain.ts"};
-    static const char *const same_as[] = {"plain.hevc", "slices.hevc", "plain.hevc", "plain.hevc"};
-    static const int units_of[] = {25, 15, 25, 25};
+    static const char *const names[] = {"plain.hevc", "slices.hevc", "plain.mkv", "plain.ts",
+                                        "plain.nut"};
+    static const char *const same_as[] = {"plain.hevc", "slices.hevc", "plain.hevc", "plain.hevc",
+                                          "plain.hevc"};
+    static const int units_of[] = {25, 15, 25, 25, 25};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct bytes raw = slurp(in_dir(same_as[i])), want = pictures_of(raw.data, raw.len);
         for (unsigned seed = 1; seed <= 3; seed++) {
@@ -449,6 +452,25 @@ static void decodes_the_same_pictures(void **state)
     assert_int_equal(file_stream_rewind(s), 0);
     assert_int_equal(compare_with(s, "h264.yuv", PIX_I420), 10);
     file_stream_free(&s);
+}
+
+/* Through a pipe nothing is held back, and the pictures are in order all the same (H.264 with
+ * B-frames here). Nut is the container for pipes: it writes each packet, with its size, at once. */
+static void decodes_a_pipe(void **state)
+{
+    (void)state;
+    NEED_FFMPEG();
+    assert_true(ffmpeg("-i %d/h264.mp4 -fps_mode passthrough -f rawvideo %d/h264.yuv"));
+    assert_true(ffmpeg("-i %d/h264.mp4 -c copy %d/h264.nut"));
+    struct writer w = {.bytes = slurp(in_dir("h264.nut")), .seed = 7};
+    pthread_t thread = stdin_from(&w);
+    struct source_info info;
+    struct file_stream *s = open_stream("-", &info, false);
+    assert_int_equal(info.kind, SOURCE_PICTURES);
+    assert_int_equal(compare_with(s, "h264.yuv", PIX_I420), 10);
+    file_stream_free(&s);
+    stdin_back(thread);
+    free(w.bytes.data);
 }
 
 /* Reordered and decoded_always streams come as pictures; the raw and the contained one alike. */
@@ -857,6 +879,7 @@ int main(void)
         cmocka_unit_test(reads_a_fifo),
         cmocka_unit_test(encoder_program_through_a_pipe),
         cmocka_unit_test(decodes_the_same_pictures),
+        cmocka_unit_test(decodes_a_pipe),
         cmocka_unit_test(decodes_what_cannot_pass),
         cmocka_unit_test(colours_become_bt709),
         cmocka_unit_test(survives_a_truncated_file),
