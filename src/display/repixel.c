@@ -1,6 +1,7 @@
 #include "display/repixel.h"
 
 #include "base/error.h"
+#include "convert/convert.h"
 
 #include <libavutil/imgutils.h>
 #include <libavutil/mem.h>
@@ -21,6 +22,7 @@ struct repixel {
     enum AVPixelFormat from;
     int from_width, from_height;
     bool from_full, from_601;
+    bool borders; /* what is outside of the fitted picture is black */
 };
 
 static enum AVPixelFormat av_of_raw(enum raw_fmt fmt)
@@ -146,7 +148,7 @@ static int set_up(struct repixel *r, const struct picture *pic, struct rect fit)
     r->from_height = pic->height;
     r->from_full = pic->full_range;
     r->from_601 = pic->bt601;
-    clear_black(r);
+    r->borders = false;
     return 0;
 }
 
@@ -164,14 +166,22 @@ int repixel_run(struct repixel *r, const struct picture *pic, const uint8_t **by
     if (av_of_pix(pic->fmt) == r->to && pic->width == r->width && pic->height == r->height &&
         !pic->full_range && !pic->bt601) {
         copy_planes(r, pic);
+        r->borders = false;
         return 0;
+    }
+    bool rgb = r->to == AV_PIX_FMT_BGR24 || r->to == AV_PIX_FMT_RGB24;
+    if (rgb && pic->width == r->width && pic->height == r->height && pic->fmt != PIX_BGRX) {
+        r->borders = false;
+        return convert_yuv_to_rgb(pic, r->out, r->stride[0], 3, r->to == AV_PIX_FMT_RGB24);
     }
     struct rect fit = repixel_fit(r->width, r->height, pic->width, pic->height);
     int e = set_up(r, pic, fit);
     if (e < 0)
         return e;
+    if (!r->borders)
+        clear_black(r);
+    r->borders = true;
     uint8_t *dst[4] = {r->plane[0], r->plane[1], r->plane[2], NULL};
-    bool rgb = r->to == AV_PIX_FMT_BGR24 || r->to == AV_PIX_FMT_RGB24;
     int shift = r->to == AV_PIX_FMT_YUV444P ? 0 : 1;
     for (int i = 0; i < 3 && dst[i]; i++) {
         int x = i && shift ? fit.x >> 1 : fit.x, y = i && shift ? fit.y >> 1 : fit.y;

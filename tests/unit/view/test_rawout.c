@@ -194,18 +194,21 @@ static void resize_scales(void **state)
     push_slowly(r, grey(PIX_I420, 64, 64, 200, 128, 128));
     push_slowly(r, grey(PIX_I420, 128, 64, 200, 128, 128));
     push_slowly(r, grey(PIX_I420, 64, 64, 100, 128, 128));
+    push_slowly(r, grey(PIX_I420, 128, 64, 200, 128, 128));
     rawout_close(&r, LONG_US);
     static uint8_t data[1 << 16];
-    assert_int_equal(read_file(data, sizeof data), 3 * 6144);
-    const uint8_t *second = data + 6144;
-    for (int y = 0; y < 64; y++) {
-        int v = second[y * 64 + 32]; /* 64 x 32, in the middle */
-        if (y < 15 || y > 48)
-            assert_int_equal(v, 16);
-        if (y > 17 && y < 46)
-            assert_in_range(v, 198, 202);
+    assert_int_equal(read_file(data, sizeof data), 4 * 6144);
+    for (int k = 1; k < 4; k += 2) {
+        const uint8_t *scaled = data + k * 6144;
+        for (int y = 0; y < 64; y++) {
+            int v = scaled[y * 64 + 32]; /* 64 x 32, in the middle */
+            if (y < 15 || y > 48)
+                assert_int_equal(v, 16);
+            if (y > 17 && y < 46)
+                assert_in_range(v, 198, 202);
+        }
+        assert_int_equal(scaled[4096], 128);
     }
-    assert_int_equal(second[4096], 128);
     assert_int_equal(data[2 * 6144], 100);
 }
 
