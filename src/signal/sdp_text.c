@@ -94,7 +94,9 @@ int sdp_next_line(struct span *rest, char *type, struct span *value)
             line.n--;
         if (line.n == 0)
             continue;
-        if (line.n < 2 || line.p[1] != '=' || line.p[0] < 'a' || line.p[0] > 'z')
+        /* A CR inside would end a line of the answer that repeats it. */
+        if (line.n < 2 || line.p[1] != '=' || line.p[0] < 'a' || line.p[0] > 'z' ||
+            memchr(line.p, '\r', line.n))
             return -1;
         *type = line.p[0];
         *value = (struct span){line.p + 2, line.n - 2};
