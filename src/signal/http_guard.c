@@ -127,11 +127,11 @@ static void on_timer(void *ctx)
     loop_timer_set(g->timer, next_us);
 }
 
-static void on_got_headers(SoupServerMessage *msg, gpointer data)
+/* The header is whole: the body's time runs. libsoup's own got-headers handler, which asks the
+ * early handlers, runs before ours, hence http_guard_too_large calls this too. */
+static void header_done(SoupServerMessage *msg, struct connection *c)
 {
-    (void)data;
-    struct connection *c = connection_of(msg);
-    if (!c || !c->guard)
+    if (!c->guard || c->phase != PHASE_WAIT)
         return;
     c->body_bytes = 0;
     SoupMessageHeaders *headers = soup_server_message_get_request_headers(msg);
@@ -141,6 +141,14 @@ static void on_got_headers(SoupServerMessage *msg, gpointer data)
     if (c->too_large)
         soup_message_body_set_accumulate(soup_server_message_get_request_body(msg), FALSE);
     set_phase(c, PHASE_BODY, c->guard->limits.body_us);
+}
+
+static void on_got_headers(SoupServerMessage *msg, gpointer data)
+{
+    (void)data;
+    struct connection *c = connection_of(msg);
+    if (c)
+        header_done(msg, c);
 }
 
 static void on_got_chunk(SoupServerMessage *msg, GBytes *chunk, gpointer data)
@@ -263,6 +271,8 @@ bool http_guard_admit(struct http_guard *g, GSocket *socket, GSocketAddress *rem
 bool http_guard_too_large(SoupServerMessage *msg)
 {
     struct connection *c = connection_of(msg);
+    if (c)
+        header_done(msg, c);
     return c && c->too_large;
 }
 
