@@ -38,6 +38,28 @@ static bool is_covered(const struct damage *by, struct rect r)
     return false;
 }
 
+/* Storms of small events (a plot of ten thousand points) must not cost time: damage_add looks for
+ * the best pair to merge, this only for the best partner. */
+enum { STORM_EVENTS = 128 };
+static void add(struct x11_damage *x, struct damage *d, struct rect r)
+{
+    if (x->events < STORM_EVENTS || d->n < DAMAGE_MAX) {
+        damage_add(d, r);
+        return;
+    }
+    int best = 0;
+    int64_t best_growth = INT64_MAX;
+    for (int i = 0; i < d->n; i++) {
+        struct rect u = rect_union(d->r[i], r);
+        int64_t growth = (int64_t)u.w * u.h - (int64_t)d->r[i].w * d->r[i].h;
+        if (growth < best_growth) {
+            best_growth = growth;
+            best = i;
+        }
+    }
+    d->r[best] = rect_union(d->r[best], r);
+}
+
 bool x11_damage_event(struct x11_damage *d, const xcb_generic_event_t *e,
                       const struct x11_target *t, const struct x11_capture *capture)
 {
@@ -49,19 +71,20 @@ bool x11_damage_event(struct x11_damage *d, const xcb_generic_event_t *e,
     r = rect_intersect(r, (struct rect){0, 0, t->area.w, t->area.h});
     if (rect_empty(&r))
         return true;
+    d->events++;
     if (d->reading) {
         /* The sequence number says which of our requests the server had reached. */
         unsigned seq = e->full_sequence;
         if (!seq_before(capture->last_sequence, seq))
-            damage_add(&d->during, r);
+            add(d, &d->during, r);
         if (seq_before(seq, d->subtract_sequence)) {
             /* Older than every pixel that was read. */
             if (!is_covered(&capture->covered, r))
-                damage_add(&d->missed, r);
+                add(d, &d->missed, r);
             return true;
         }
     }
-    damage_add(&d->pending, r);
+    add(d, &d->pending, r);
     if (!d->event_us)
         d->event_us = clock_now_us();
     return true;
@@ -72,5 +95,6 @@ void x11_damage_begin(struct x11_damage *d)
     d->subtract_sequence = xcb_damage_subtract(d->x->c, d->id, XCB_NONE, XCB_NONE).sequence;
     damage_clear(&d->during);
     damage_clear(&d->missed);
+    d->events = 0;
     d->reading = true;
 }

@@ -23,6 +23,7 @@ struct x11_damage {
     xcb_damage_damage_t id;
     struct damage pending;     /* not in any picture yet; the picture's coordinates, clipped */
     int64_t event_us;          /* when the first of it was noticed; 0: nothing */
+    unsigned events;           /* since the last Subtract */
 
     /* While a picture is read: what came since Subtract was sent. */
     bool reading;

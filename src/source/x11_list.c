@@ -13,6 +13,8 @@ enum { DEPTH_MAX = 4, WINDOWS_MAX = 20000, TITLE_MAX = 191 };
 
 const char *x11_display_name(const char *display, char *buf, int size)
 {
+    if (display && !*display)
+        return NULL; /* "x11:" */
     if (!display || !isdigit((unsigned char)display[0]) || strchr(display, ':'))
         return display;
     snprintf(buf, (size_t)size, ":%s", display);

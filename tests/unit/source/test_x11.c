@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void first_picture_is_the_screen(void **state)
@@ -148,15 +149,42 @@ static void nothing_is_lost_while_drawing_goes_on(void **state)
     source_close(&s);
 }
 
+static void a_storm_of_points_is_merged(void **state)
+{
+    (void)state;
+    struct source *s = fixture_open((struct source_config){0});
+    struct picture *last = settle(s);
+    for (int i = 0; i < 20; i++) {
+        for (int k = 0; k < 2000; k++)
+            artist_fill(&artist, artist.screen->root,
+                        (struct rect){(int)artist_random(&artist, W),
+                                      (int)artist_random(&artist, H), 1, 1},
+                        artist_random(&artist, 1 << 24));
+        artist_sync(&artist);
+        struct picture *p = wait_and_take(s);
+        assert_true(p->damage.n <= DAMAGE_MAX);
+        assert_shows_screen(p);
+        assert_damage_tells(last, p);
+        picture_unref(&last);
+        last = p;
+    }
+    picture_unref(&last);
+    source_close(&s);
+}
+
 static void a_still_screen_sleeps(void **state)
 {
     (void)state;
     struct source *s = fixture_open((struct source_config){.cursor = true});
     struct picture *p = settle(s);
     picture_unref(&p);
+    struct rusage before, after;
     int64_t t = clock_now_us();
+    getrusage(RUSAGE_THREAD, &before);
     assert_int_equal(s->ops->wait(s, 300000), SOURCE_IDLE);
+    getrusage(RUSAGE_THREAD, &after);
     assert_true(clock_now_us() - t >= 300000);
+    assert_true(after.ru_nvcsw - before.ru_nvcsw <= 3); /* it blocked, and no tick woke it */
     p = take(s); /* allowed without a change */
     assert_int_equal(p->damage.n, 0);
     picture_unref(&p);
@@ -223,6 +251,7 @@ int main(void)
         X11_TEST(a_held_picture_never_changes),
         X11_TEST(all_buffers_out_loses_nothing),
         X11_TEST(nothing_is_lost_while_drawing_goes_on),
+        X11_TEST(a_storm_of_points_is_merged),
         X11_TEST(a_still_screen_sleeps),
         X11_TEST(interrupt_ends_a_wait),
         X11_TEST(the_server_goes_away),

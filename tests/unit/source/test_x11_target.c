@@ -308,6 +308,91 @@ static void a_region_shrinks_with_the_screen(void **state)
     source_close(&gone);
 }
 
+/* What a window manager does: a frame that bears the title too, and WM_STATE on the client. */
+static xcb_window_t managed_window(struct rect r, const char *title, xcb_window_t *frame)
+{
+    xcb_window_t w = artist_window(&artist, r, 0x336699, title);
+    *frame = artist_window(&artist, (struct rect){r.x, r.y, r.w + 20, r.h + 40}, 0x555555, title);
+    xcb_reparent_window(artist.c, w, *frame, 10, 30);
+    xcb_intern_atom_reply_t *a =
+        xcb_intern_atom_reply(artist.c, xcb_intern_atom(artist.c, 0, 8, "WM_STATE"), NULL);
+    assert_non_null(a);
+    uint32_t normal[2] = {1, 0};
+    xcb_change_property(artist.c, XCB_PROP_MODE_REPLACE, w, a->atom, a->atom, 32, 2, normal);
+    free(a);
+    artist_sync(&artist);
+    return w;
+}
+
+static void a_framed_window_is_meant_without_its_frame(void **state)
+{
+    (void)state;
+    xcb_window_t frame;
+    xcb_window_t w = managed_window((struct rect){50, 60, 200, 100}, "Terminal", &frame);
+    artist_window(&artist, (struct rect){0, 0, W, H}, 0x777777, "Terminal two"); /* over it */
+    /* One of two is called exactly so. */
+    struct source *s = fixture_open((struct source_config){.window = "terminal"});
+    struct picture *p = settle(s);
+    assert_shows(p, w, (struct rect){0, 0, 200, 100});
+    picture_unref(&p);
+    artist_noise(&artist, w, 200, 100, 90);
+    artist_sync(&artist);
+    p = wait_and_take(s);
+    assert_shows(p, w, (struct rect){0, 0, 200, 100});
+    picture_unref(&p);
+    source_close(&s);
+
+    xcb_unmap_window(artist.c, w); /* minimised */
+    artist_sync(&artist);
+    assert_refused((struct source_config){.window = "terminal"}, ERR_NOT_FOUND, "minimised");
+    struct x11_list *l = NULL;
+    assert_int_equal(x11_list_new(&l, server.display), 0);
+    assert_int_equal(l->n_windows, 2);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(l->windows[i].shown, l->windows[i].id != w);
+    x11_list_free(&l);
+}
+
+static void monitor(const char *arguments)
+{
+    char command[160];
+    snprintf(command, sizeof command, "xrandr -d %s %s >/dev/null", server.display, arguments);
+    int status = system(command);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void a_monitor_moves_and_goes(void **state)
+{
+    (void)state;
+    monitor("--setmonitor left 300/100x403/100+0+0 none");
+    monitor("--setmonitor right 341/100x403/100+300+0 none");
+    struct source *s = fixture_open((struct source_config){.monitor = "right"});
+    artist_noise(&artist, artist.screen->root, W, H, 400);
+    artist_sync(&artist);
+    struct picture *p = settle(s);
+    assert_shows(p, artist.screen->root, (struct rect){300, 0, 341, 403});
+    picture_unref(&p);
+    assert_refused((struct source_config){.monitor = "up"}, ERR_NOT_FOUND, "left");
+    /* A monitor's place is looked at when RandR reports something, as a mode change. */
+    monitor("--delmonitor right");
+    monitor("--setmonitor right 200/100x100/100+400+50 none");
+    xrandr(1024, 768);
+    artist_noise(&artist, artist.screen->root, 1024, 768, 400);
+    artist_sync(&artist);
+    p = settle(s);
+    assert_shows(p, artist.screen->root, (struct rect){400, 50, 200, 100});
+    picture_unref(&p);
+    monitor("--delmonitor right");
+    xrandr(640, 480);
+    int r;
+    while ((r = s->ops->wait(s, LONG_US)) == SOURCE_CHANGED && (r = s->ops->read(s, &p)) == 0)
+        picture_unref(&p);
+    assert_true(r == ERR_ENDED || r == SOURCE_ENDED);
+    assert_string_equal(s->end_reason, "the monitor right was switched off");
+    assert_true(s->failed);
+    source_close(&s);
+}
+
 static void the_list_names_them(void **state)
 {
     (void)state;
@@ -349,6 +434,8 @@ int main(void)
         X11_TEST(a_closed_window_ends_it),
         X11_TEST_AS(the_screen_changes_its_size, fixture_setup_xvnc, "Xvnc"),
         X11_TEST_AS(a_region_shrinks_with_the_screen, fixture_setup_xvnc, "Xvnc"),
+        X11_TEST(a_framed_window_is_meant_without_its_frame),
+        X11_TEST_AS(a_monitor_moves_and_goes, fixture_setup_xvnc, "Xvnc"),
         X11_TEST(the_list_names_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
