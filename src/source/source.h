@@ -43,7 +43,7 @@ struct source {
     const struct source_ops *ops;
     struct source_info info;
     char end_reason[256]; /* a sentence, set before SOURCE_ENDED; "" for a plain end of file */
-    bool failed;          /* the end is an error (display gone), not an end (file played) */
+    bool failed;          /* an error (display gone), not an end (file played, window closed) */
 };
 
 struct source_ops {

@@ -55,6 +55,17 @@ static void changes_accumulate_over_held_buffers(void **state)
     source_close(&s);
 }
 
+static int setup_tcp(void **state)
+{
+    (void)state;
+    const char *const extra[] = {"-listen", "tcp", NULL};
+    if (fixture_start("Xvfb", extra))
+        return -1;
+    /* The server offers shared memory, but over TCP it must not be used. */
+    snprintf(spec, sizeof spec, "x11:127.0.0.1%s", server.display);
+    return 0;
+}
+
 static void a_held_picture_never_changes(void **state)
 {
     (void)state;
@@ -248,6 +259,7 @@ int main(void)
         X11_TEST(changes_accumulate_over_held_buffers),
         X11_TEST_AS(changes_accumulate_over_held_buffers, fixture_setup_without_shm,
                     "without shared memory"),
+        X11_TEST_AS(changes_accumulate_over_held_buffers, setup_tcp, "over TCP"),
         X11_TEST(a_held_picture_never_changes),
         X11_TEST(all_buffers_out_loses_nothing),
         X11_TEST(nothing_is_lost_while_drawing_goes_on),

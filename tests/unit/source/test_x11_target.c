@@ -3,6 +3,7 @@
 
 #include "source/x11_list.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,6 +394,71 @@ static void a_monitor_moves_and_goes(void **state)
     source_close(&s);
 }
 
+struct resizer {
+    const char *display;
+    xcb_window_t window; /* 0: the screen, by xrandr */
+    bool done;
+};
+
+static void *resize_on(void *arg)
+{
+    struct resizer *z = arg;
+    struct artist a;
+    if (!artist_open(&a, z->display))
+        return NULL;
+    if (!z->window)
+        for (int i = 0; i < 10; i++)
+            xrandr(i % 2 ? 1024 : 640, i % 2 ? 768 : 480);
+    for (int i = 0; z->window && i < 400; i++) {
+        uint32_t v[] = {50 + artist_random(&a, 500), 50 + artist_random(&a, 300)};
+        xcb_configure_window(a.c, z->window, XCB_CONFIG_WINDOW_WIDTH | XCB_CONFIG_WINDOW_HEIGHT, v);
+        artist_noise(&a, z->window, (int)v[0], (int)v[1], 100);
+        if (i % 3 == 0)
+            artist_sync(&a);
+    }
+    artist_sync(&a);
+    artist_close(&a);
+    z->done = true;
+    return z;
+}
+
+/* Sizes change between every two requests: reads must never fail, and the end must be right. */
+static void sizes_change_all_the_time(void **state)
+{
+    (void)state;
+    for (int screen = 0; screen < 2; screen++) {
+        struct resizer z = {.display = server.display};
+        if (!screen)
+            z.window = artist_window(&artist, (struct rect){9, 9, 99, 99}, 0x336699, "one");
+        struct source *s =
+            fixture_open((struct source_config){.window = screen ? NULL : "one", .cursor = false});
+        struct picture *last = settle(s);
+        pthread_t t;
+        assert_int_equal(pthread_create(&t, NULL, resize_on, &z), 0);
+        while (s->ops->wait(s, 1000000) == SOURCE_CHANGED) {
+            struct picture *p = take(s);
+            assert_damage_tells(last, p);
+            picture_unref(&last);
+            last = p;
+        }
+        pthread_join(t, NULL);
+        assert_true(z.done);
+        picture_unref(&last);
+        last = settle(s);
+        xcb_drawable_t d = screen ? artist.screen->root : z.window;
+        xcb_get_geometry_reply_t *g =
+            xcb_get_geometry_reply(artist.c, xcb_get_geometry(artist.c, d), NULL);
+        assert_non_null(g);
+        assert_shows(last, d, (struct rect){0, 0, g->width, g->height});
+        free(g);
+        picture_unref(&last);
+        source_close(&s);
+        if (!screen)
+            xcb_destroy_window(artist.c, z.window);
+        artist_sync(&artist);
+    }
+}
+
 static void the_list_names_them(void **state)
 {
     (void)state;
@@ -436,6 +502,7 @@ int main(void)
         X11_TEST_AS(a_region_shrinks_with_the_screen, fixture_setup_xvnc, "Xvnc"),
         X11_TEST(a_framed_window_is_meant_without_its_frame),
         X11_TEST_AS(a_monitor_moves_and_goes, fixture_setup_xvnc, "Xvnc"),
+        X11_TEST_AS(sizes_change_all_the_time, fixture_setup_xvnc, "Xvnc"),
         X11_TEST(the_list_names_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
