@@ -1,13 +1,11 @@
 #include "display/rawout.h"
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "display/repixel.h"
 #include "display/sink.h"
+#include "display/writer.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,7 +15,7 @@ struct rawout {
     struct rawout_config config; /* path is the sink's */
     struct sink *sink;
     struct queue *queue;
-    pthread_t thread;
+    struct writer writer;
     atomic_llong written;
     /* The writer thread's. */
     struct repixel *repixel;
@@ -86,11 +84,9 @@ static int write_picture(struct rawout *r, const struct picture *pic)
     return 0;
 }
 
-static void *writer(void *arg)
+static void run(void *ctx)
 {
-    struct rawout *r = arg;
-    pthread_setname_np(pthread_self(), "raw");
-    sink_thread_init();
+    struct rawout *r = ctx;
     struct picture *pic;
     while ((pic = queue_pop(r->queue, -1))) {
         int e = write_picture(r, pic);
@@ -103,7 +99,6 @@ static void *writer(void *arg)
             r->config.on_end(r->config.ctx, e < 0 ? e : 0, error_text());
         break;
     }
-    return NULL;
 }
 
 int rawout_open(struct rawout **out, const struct rawout_config *config)
@@ -122,7 +117,7 @@ int rawout_open(struct rawout **out, const struct rawout_config *config)
         goto fail;
     e = error_set(ERR_MEMORY, "out of memory");
     r->queue = queue_new("raw", QUEUE_PICTURES, QUEUE_DROP_OLDEST, free_picture);
-    if (!r->queue || pthread_create(&r->thread, NULL, writer, r) != 0)
+    if (!r->queue || !writer_start(&r->writer, "raw", run, r))
         goto fail;
     *out = r;
     return 0;
@@ -144,13 +139,11 @@ void rawout_close(struct rawout **pr, int64_t timeout_us)
     if (!r)
         return;
     queue_close(r->queue);
-    int64_t until = clock_now_us() + (timeout_us > 0 ? timeout_us : 0);
-    struct timespec t = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
-    if (pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &t) != 0) {
+    if (!writer_wait(&r->writer, timeout_us)) {
         queue_flush(r->queue);
         sink_abort(r->sink);
-        pthread_join(r->thread, NULL);
     }
+    writer_join(&r->writer);
     queue_free(&r->queue);
     sink_close(&r->sink);
     repixel_free(&r->repixel);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "decode/refs.h"
 #include "display/mux.h"
+#include "display/writer.h"
 #include "hevc/nal.h"
 
 #include <pthread.h>
@@ -27,7 +28,7 @@ struct record {
     char *path;
     bool mp4;
     struct queue *queue;
-    pthread_t thread;
+    struct writer writer;
     atomic_size_t bytes; /* in the queue */
     atomic_llong gap_drops;
     /* The pushing thread's. */
@@ -200,7 +201,7 @@ static int add(struct record *r, struct access_unit *au)
     return 0;
 }
 
-static int run(struct record *r)
+static int record_all(struct record *r)
 {
     for (;;) {
         int64_t wait = r->flush_at_us ? r->flush_at_us - clock_now_us() : -1;
@@ -220,12 +221,10 @@ static int run(struct record *r)
     }
 }
 
-static void *writer(void *arg)
+static void run(void *ctx)
 {
-    struct record *r = arg;
-    pthread_setname_np(pthread_self(), "record");
-    sink_thread_init();
-    int e = run(r);
+    struct record *r = ctx;
+    int e = record_all(r);
     if (e == 0)
         e = close_file(r);
     if (e < 0) {
@@ -239,7 +238,6 @@ static void *writer(void *arg)
     }
     access_unit_unref(&r->held);
     mux_abandon(&r->mux);
-    return NULL;
 }
 
 static void record_free(struct record *r)
@@ -277,7 +275,7 @@ int record_open(struct record **out, const struct record_config *config)
     }
     if ((e = sink_open(&r->sink, r->path)) < 0)
         goto fail;
-    if (pthread_create(&r->thread, NULL, writer, r) != 0) {
+    if (!writer_start(&r->writer, "record", run, r)) {
         e = error_set(ERR_MEMORY, "no thread can be started");
         goto fail;
     }
@@ -326,16 +324,14 @@ void record_close(struct record **pr, int64_t timeout_us)
     if (!r)
         return;
     queue_close(r->queue);
-    int64_t until = clock_now_us() + (timeout_us > 0 ? timeout_us : 0);
-    struct timespec t = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
-    if (pthread_clockjoin_np(r->thread, NULL, CLOCK_MONOTONIC, &t) != 0) {
+    if (!writer_wait(&r->writer, timeout_us)) {
         queue_flush(r->queue);
         pthread_mutex_lock(&r->lock);
         r->give_up = true;
         if (r->sink)
             sink_abort(r->sink);
         pthread_mutex_unlock(&r->lock);
-        pthread_join(r->thread, NULL);
     }
+    writer_join(&r->writer);
     record_free(r);
 }

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,14 +112,6 @@ void sink_close(struct sink **ps)
     if (s->abort_fd >= 0)
         close(s->abort_fd);
     free(s);
-}
-
-void sink_thread_init(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 void sink_abort(struct sink *s)

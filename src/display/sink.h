@@ -13,8 +13,6 @@ struct sink;
  * waits for a reader. ERR_IO, with a sentence that names the path. */
 int sink_open(struct sink **out, const char *path);
 void sink_close(struct sink **s);
-/* Blocks SIGPIPE in the calling thread: a reader that goes away is an error of the write. */
-void sink_thread_init(void);
 /* All of the bytes. ERR_ENDED: aborted, or the reader went away; ERR_IO: disk full, …; each with a
  * sentence. */
 int sink_write(struct sink *s, const void *data, size_t len);
