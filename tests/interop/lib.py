@@ -12,9 +12,10 @@ env.check() prints what was measured, pass or fail, and a failure ends the test 
 after the logs of every process were printed. env ends everything that it started, by process id.
 Every wait has an end. Ports are always chosen by the system (port 0), displays by -displayfd.
 
-HEVCAST, XSHOW, CELLREAD… in the environment are the programs under test (meson sets them); without them the ones
-of ./build are taken, so that a test can be run by hand.
+HEVCAST, XSHOW, CELLREAD and CELLCLOCK in the environment are the programs under test (meson sets
+them); without them those of ./build are taken, so that a test can be run by hand.
 """
+import hashlib
 import json
 import os
 import queue
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 try:
     import numpy as np
@@ -66,6 +68,7 @@ class Failed(Exception):
 
 class Proc:
     """A child with its standard error in a file; cpu_s() and rss_kb() read /proc."""
+    killed = False  # by the test itself, on purpose
 
     def __init__(self, env, name, argv, stdin=subprocess.DEVNULL, stdout=None, extra_env=None):
         self.env, self.name, self.argv = env, name, [str(a) for a in argv]
@@ -91,6 +94,7 @@ class Proc:
 
     def signal(self, sig):
         if self.running():
+            self.killed = self.killed or sig == signal.SIGKILL
             self.p.send_signal(sig)
 
     def wait(self, timeout_s):
@@ -144,7 +148,6 @@ class Hevcast(Proc):
 
     def __init__(self, env, verb, args, **kw):
         self.stats_path = os.path.join(env.tmp, f"{len(env.procs):02d}-{verb}.json")
-        # view: the pictures go to --raw - or nowhere; the events to a file
         super().__init__(env, verb, [program("hevcast"), verb, *args, "--stats", self.stats_path],
                          **kw)
 
@@ -291,11 +294,18 @@ class Env:
     def _interrupted(sig, _frame):
         raise Failed(f"interrupted by {signal.Signals(sig).name}: too slow, or stuck")
 
-    def __exit__(self, kind, error, _trace):
+    def __exit__(self, kind, error, trace):
         signal.alarm(0)
         for p in reversed(self.procs):
             p.end()
+        if kind is None:
+            try:
+                self._no_crash()
+            except Failed as e:
+                kind, error = Failed, e
         if kind is not None and kind is not SystemExit:
+            if kind is not Failed:
+                traceback.print_exception(kind, error, trace)
             print(f"FAILED: {kind.__name__}: {error}", file=sys.stderr)
             for p in self.procs:
                 print(f"---- {p.name}: {' '.join(p.argv)}: exit status {p.p.returncode}\n"
@@ -310,10 +320,22 @@ class Env:
                 os._exit(1)
             print(f"passed, {self.checks} checks", flush=True)
             return False
-        if kind is Failed:
-            sys.stderr.flush()
+        if kind is not SystemExit:
             sys.exit(1)
         return False
+
+    def _no_crash(self):
+        """A test is not passed when a program under test crashed, even at its very end."""
+        for p in self.procs:
+            if not isinstance(p, Hevcast):
+                continue
+            if p.p.returncode < 0 and p.p.returncode != -signal.SIGKILL:
+                raise Failed(f"{p.name} died of {signal.Signals(-p.p.returncode).name}")
+            if p.p.returncode == -signal.SIGKILL and not p.killed:
+                raise Failed(f"{p.name} did not end on SIGTERM")
+            for mark in ("Sanitizer:", "runtime error:"):
+                if mark in p.err():
+                    raise Failed(f"{p.name}: a sanitizer reports")
 
     def check(self, good, what):
         self.checks += 1
@@ -370,7 +392,7 @@ class Env:
 
     def share(self, *args, listen="127.0.0.1:0", token="", wait=True, **kw):
         """`hevcast share`; waits until it listens and gives it the attribute url."""
-        args = [*args, "-q"]
+        args = list(args)
         if listen:
             args += ["--listen", listen]
         if token is not None:
@@ -381,7 +403,7 @@ class Env:
         return p
 
     def view(self, url, *args, **kw):
-        return Hevcast(self, "view", [url, "--no-window", "-q", *args], **kw)
+        return Hevcast(self, "view", [url, "--no-window", *args], **kw)
 
     def view_raw(self, url, picture_bytes, *args):
         """A view whose pictures are read: (process, RawReader)."""
@@ -532,6 +554,15 @@ def read_y4m(path):
         pictures.append(np.frombuffer(data, np.uint8, size, line_end + 1))
         pos = line_end + 1 + size
     return width, height, pictures, " ".join(fields)
+
+
+def first_picture(view, timeout_s=10):
+    """Seconds from the start of the process to its first decoded picture, by its own clock."""
+    return view.wait_event("first-picture", timeout_s)["t_us"] / 1e6
+
+
+def md5s(data, size):
+    return [hashlib.md5(data[i:i + size]).hexdigest() for i in range(0, len(data) - size + 1, size)]
 
 
 def wait_until(what, condition, timeout_s, step_s=0.05):
