@@ -42,6 +42,7 @@ SLOW = float(os.environ.get("TEST_TIME_FACTOR", "1"))
 
 
 def program(name, *under):
+    """Of the environment (HEVCAST=…), or of the build directory."""
     path = os.environ.get(name.upper()) or os.path.join(BUILD, *under, name)
     if not os.access(path, os.X_OK):
         skip(f"{path} is not built")

@@ -32,6 +32,7 @@ def main():
         count = reader.count
         r = env.run(["xrandr", "-s", f"{NEW[0]}x{NEW[1]}"], extra_env={"DISPLAY": env.display})
         env.check(r.p.returncode == 0, "xrandr changed the size")
+        show.show(picture)  # the server cleared its windows
         reader.wait_count(count + 1, 10)
         resized = scaled.wait_event("resized", 10)
         env.check((resized["width"], resized["height"]) == NEW, f"view reports the size: {resized}")
