@@ -46,6 +46,7 @@ class Viewer:
         self.started = time.monotonic()
         self.first_frame_s = None
         self.frames = 0
+        self.frames_then = self.undecoded = 0  # at the last look of ask_for_key_frame
         self.size = None
         self.error = None
         self.done = threading.Event()
@@ -69,22 +70,31 @@ class Viewer:
         if pad.get_direction() != Gst.PadDirection.SRC:
             return
         chain = Gst.parse_bin_from_description(
-            "rtph265depay ! h265parse ! "
+            "rtph265depay name=depay ! h265parse ! "
             "avdec_h265 name=dec thread-type=slice output-corrupt=false "
             "automatic-request-sync-points=true discard-corrupted-frames=true ! "
             "video/x-raw,format=I420 ! " + self.sink_desc, True)
         self.pipe.add(chain)
         chain.get_by_name("out").get_static_pad("sink").add_probe(
             Gst.PadProbeType.BUFFER, self.on_frame)
+        chain.get_by_name("depay").get_static_pad("src").add_probe(
+            Gst.PadProbeType.BUFFER, self.on_access_unit)
         chain.sync_state_with_parent()
         pad.link(chain.get_static_pad("sink"))
         self.source_pad = pad
         gw.GLib.timeout_add(500, self.ask_for_key_frame)
 
+    def on_access_unit(self, _pad, _info):
+        self.undecoded += 1
+        return Gst.PadProbeReturn.OK
+
     def ask_for_key_frame(self):
-        """A PLI every half second while nothing was decoded: 1.22's depayloader asks for none."""
-        if self.frames or self.done.is_set():
-            return False
+        """A PLI every half second while data comes and nothing is decoded: 1.22's depayloader asks
+        for none, and its decoder once at most."""
+        undecoded, self.undecoded = self.undecoded, 0
+        if self.frames > self.frames_then or (self.frames and undecoded == 0):
+            self.frames_then = self.frames
+            return not self.done.is_set()
         gw.log("PLI")
         self.source_pad.send_event(GstVideo.video_event_new_upstream_force_key_unit(
             Gst.CLOCK_TIME_NONE, True, 0))

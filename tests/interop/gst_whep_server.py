@@ -13,7 +13,8 @@ found for this pipeline: it is the peer of the latency benchmark.
 
 --mangle SPEC treats packets badly before they are encrypted, so that a receiver's depacketizer
 sees what a broken or hostile sender could produce. SPEC is a list like truncate:10,drop:20,
-reorder:20,duplicate:10,garbage:5, in packets of a thousand. Its first 300 packets pass.
+reorder:20,garbage:5, in packets of a thousand. Its first 300 packets pass. (Doubled ones would
+not: libsrtp refuses to send a sequence number twice.)
 --tamper-fingerprint: the answer names another DTLS fingerprint than the certificate's; a viewer that
 checks must not connect. (1.22's webrtcbin itself does not check, so two of them would connect.)
 --events FILE: a JSON line for each of listening, posted, connected, keyframe-request, closed.
@@ -59,19 +60,35 @@ def source_description(a):
            f"imagefreeze is-live=true ! {raw} ! videoconvert ! {yuv}"
 
 
+def request_key_frame(encoder):
+    encoder.get_static_pad("src").send_event(
+        GstVideo.video_event_new_upstream_force_key_unit(Gst.CLOCK_TIME_NONE, True, 0))
+
+
 class Mangler:
-    """Between payloader and webrtcbin: an appsink and an appsrc with bad manners in between."""
+    """Between payloader and webrtcbin: an appsink and an appsrc with bad manners in between.
+
+    Buffers are stamped anew: x265enc's begin at 1000 hours, relative to a segment that is lost."""
 
     def __init__(self, spec, pipe, seed=1):
         self.rates = {k: int(v) for k, v in (part.split(":") for part in spec.split(","))}
-        unknown = set(self.rates) - {"truncate", "drop", "reorder", "duplicate", "garbage"}
+        unknown = set(self.rates) - {"truncate", "drop", "reorder", "garbage"}
         if unknown:
             raise ValueError(f"--mangle: unknown: {unknown}")
         self.random = random.Random(seed)
         self.held = None
         self.count = 0
         self.src = pipe.get_by_name("mangled")
+        self.encoder = pipe.get_by_name("enc")
         pipe.get_by_name("clean").connect("new-sample", self.on_sample)
+        self.src.get_static_pad("src").add_probe(Gst.PadProbeType.EVENT_UPSTREAM, self.on_event)
+
+    def on_event(self, _pad, info):
+        """A PLI ends here, at the appsrc, unless it is carried over the gap."""
+        s = info.get_event().get_structure()
+        if s and s.get_name() == "GstForceKeyUnit":
+            request_key_frame(self.encoder)
+        return Gst.PadProbeReturn.OK
 
     def on_sample(self, sink):
         buf = sink.emit("pull-sample").get_buffer()
@@ -79,9 +96,7 @@ class Mangler:
         self.count += 1
         held, self.held = self.held, None
         for packet in self.mangle(data):
-            out = Gst.Buffer.new_wrapped(bytes(packet))
-            out.pts, out.dts = buf.pts, buf.dts
-            self.src.emit("push-buffer", out)
+            self.src.emit("push-buffer", Gst.Buffer.new_wrapped(bytes(packet)))
         if held is not None:
             self.src.emit("push-buffer", held)
         return Gst.FlowReturn.OK
@@ -101,8 +116,6 @@ class Mangler:
             if what == "reorder":
                 self.held = Gst.Buffer.new_wrapped(bytes(data))
                 return []
-            if what == "duplicate":
-                return [data, data]
             for i in range(12, min(len(data), 40)):
                 data[i] = self.random.randrange(256)
             return [data]
@@ -116,14 +129,15 @@ class Session:
         self.closed = False
         pt = h265_payload_type(offer)
         rtp = f"application/x-rtp,media=video,encoding-name=H265,clock-rate=90000,payload={pt}"
+        ssrc = secrets.randbits(31)  # webrtcbin takes PLIs only for the SSRC in its pad's caps
         mangler = f"appsink name=clean emit-signals=true sync=false max-buffers=0 " \
-                  f"appsrc name=mangled is-live=true format=time do-timestamp=false caps={rtp} ! " \
+                  f"appsrc name=mangled is-live=true format=time do-timestamp=true caps={rtp},ssrc=(uint){ssrc} ! " \
             if a.mangle else ""
         self.pipe = Gst.parse_launch(
             f"{source_description(a)} ! "
             f"x265enc name=enc speed-preset=ultrafast tune=zerolatency bitrate={a.bitrate} "
             f"key-int-max=100000 ! h265parse config-interval=-1 ! "
-            f"rtph265pay name=pay pt={pt} mtu=1200 config-interval=-1 aggregate-mode=none ! {rtp} ! "
+            f"rtph265pay name=pay pt={pt} ssrc={ssrc} mtu=1200 config-interval=-1 aggregate-mode=none ! {rtp} ! "
             f"{mangler} webrtcbin name=web bundle-policy=max-bundle latency=0")
         if a.mangle:
             self.mangler = Mangler(a.mangle, self.pipe)
@@ -163,8 +177,7 @@ class Session:
         if state == "connected":
             self.server.event("connected", id=self.id)
             # The pictures before this moment went nowhere.
-            self.pipe.get_by_name("enc").get_static_pad("src").send_event(
-                GstVideo.video_event_new_upstream_force_key_unit(Gst.CLOCK_TIME_NONE, True, 0))
+            request_key_frame(self.pipe.get_by_name("enc"))
         elif state in ("failed", "closed", "disconnected"):
             threading.Thread(target=self.close, args=(state,), daemon=True).start()
 
