@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "decode/avlog.h"
 #include "source/file_pace.h"
 #include "source/file_stream.h"
 #include "source/source.h"
@@ -188,6 +189,7 @@ static bool init_lock(struct file_source *f)
 
 static int file_open(struct source **out, const struct source_config *config)
 {
+    avlog_route();
     struct file_source *f = calloc(1, sizeof *f);
     if (!f || !init_lock(f)) {
         free(f);
@@ -208,7 +210,7 @@ static int file_open(struct source **out, const struct source_config *config)
         file_close(&f->base);
         return rc;
     }
-    pthread_setname_np(f->reader, "source-file");
+    pthread_setname_np(f->reader, "hc-file");
     *out = &f->base;
     return 0;
 }
