@@ -198,24 +198,34 @@ static int file_open(struct source **out, const struct source_config *config)
     f->base.ops = &source_file;
     f->loop = config->loop;
     int rc = file_stream_open(&f->stream, config, &f->base.info);
-    if (rc == 0) {
-        bool pictures = f->base.info.kind == SOURCE_PICTURES;
-        f->capacity = pictures ? QUEUE_PICTURES : QUEUE_UNITS;
-        f->fewest_us = pictures && config->fps > 0 ? 1000000 / config->fps : 0;
-        f->have_reader = !pthread_create(&f->reader, NULL, reader_main, f);
-        if (!f->have_reader)
-            rc = error_set(ERR_IO, "cannot start the thread that reads the file");
-    }
     if (rc < 0) {
         file_close(&f->base);
         return rc;
     }
-    pthread_setname_np(f->reader, "hc-file");
+    bool pictures = f->base.info.kind == SOURCE_PICTURES;
+    f->capacity = pictures ? QUEUE_PICTURES : QUEUE_UNITS;
+    f->fewest_us = pictures && config->fps > 0 ? 1000000 / config->fps : 0;
     *out = &f->base;
     return 0;
 }
 
 /* ---- the capture thread ---- */
+
+/* At the first wait, not at open: a recording that waits for its first viewer begins then, and
+ * not with what fell due meanwhile. */
+static void start_reader(struct file_source *f)
+{
+    if (f->have_reader || f->ended)
+        return;
+    f->have_reader = !pthread_create(&f->reader, NULL, reader_main, f);
+    if (f->have_reader) {
+        pthread_setname_np(f->reader, "hc-file");
+        return;
+    }
+    f->ended = f->failed = true;
+    snprintf(f->reason, sizeof f->reason, "cannot start the thread that reads %.100s",
+             f->base.info.text);
+}
 
 static void wait_until(struct file_source *f, int64_t us)
 {
@@ -232,6 +242,7 @@ static int file_wait(struct source *s, int64_t timeout_us)
     int64_t deadline = timeout_us < 0 ? INT64_MAX : clock_now_us() + timeout_us;
     int what = -1;
     pthread_mutex_lock(&f->lock);
+    start_reader(f);
     while (what < 0) {
         int64_t now = clock_now_us(), due = INT64_MAX;
         if (f->len)
@@ -262,6 +273,7 @@ static int take(struct file_source *f, bool newest, struct queued *out)
 {
     int rc = ERR_TIMEOUT;
     pthread_mutex_lock(&f->lock);
+    start_reader(f);
     int64_t now = clock_now_us();
     while (f->len && f->queue[f->head].due_us <= now && (rc < 0 || newest)) {
         if (rc == 0) {

@@ -37,8 +37,10 @@ int64_t file_pace_next(struct file_pace *p, int64_t media_us, int64_t arrival_us
     }
     int64_t due = p->anchor_due_us + elapsed(p, media_us);
     if (arrival_us > due + LATE_MAX_US) {
-        anchor(p, media_us, arrival_us);
-        due = arrival_us;
+        /* What has piled up in a pipe meanwhile is handed on at once: paced, it would stay as
+         * delay. */
+        due = p->live ? arrival_us - LATE_MAX_US : arrival_us;
+        anchor(p, media_us, due);
     }
     if (p->live && due < arrival_us)
         due = arrival_us;

@@ -688,6 +688,12 @@ static void pace_of_a_live_pipe_never_lags(void **state)
         assert_true(delay >= 0 && delay <= 520000);
     }
     assert_int_equal(delay, 0);
+    /* Nobody reads for three seconds; then what waited comes at once, and is due at once. */
+    for (int i = 60 * 25; i < 60 * 25 + 20; i++) {
+        int64_t arrival = (60 * 25 - 12) * 40000 + 3000000;
+        delay = file_pace_next(&q, i * 40000, arrival) - arrival;
+        assert_true(delay >= 0 && delay <= 20000); /* a millisecond apart */
+    }
     /* All at once (cat FILE |): the file's own pace, a hundredth faster. */
     struct file_pace r = {.interval_us = 40000, .gap_us = 1000000, .live = true};
     int64_t due = 0;
@@ -792,7 +798,14 @@ static void keeps_every_access_unit(void **state)
     struct source *s = open_file(in_dir("plain.hevc"), false, false);
     struct access_unit *au = NULL;
     int n = 0;
+    usleep(100000);
+    int64_t begun = clock_now_us();
+    assert_int_equal(s->ops->wait(s, 10000000), SOURCE_CHANGED);
     usleep(300000); /* a slow consumer */
+    assert_int_equal(s->ops->read_au(s, &au), 0);
+    assert_true(au->pts_us >= begun); /* it begins at the first wait, not at open */
+    access_unit_unref(&au);
+    n++;
     while (s->ops->wait(s, 10000000) == SOURCE_CHANGED) {
         assert_int_equal(s->ops->read_au(s, &au), 0);
         access_unit_unref(&au);
