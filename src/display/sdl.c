@@ -53,6 +53,7 @@ static bool init_video(void)
                             SDL_HINT_DEFAULT);
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1"); /* Ctrl-C is the program's */
     SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
+    SDL_SetHint(SDL_HINT_VIDEO_MINIMIZE_ON_FOCUS_LOSS, "0"); /* full screen on a second monitor */
     SDL_SetHint(SDL_HINT_APP_NAME, "hevcast");
     return SDL_InitSubSystem(SDL_INIT_VIDEO) == 0;
 }
