@@ -1,9 +1,7 @@
 #include "convert/convert.h"
 
-#include "base/error.h"
 #include "convert/rows.h"
 
-#include <libyuv.h>
 #include <string.h>
 
 /* One chroma sample by the plain code with its neighbours gathered, for the samples whose
@@ -59,58 +57,4 @@ void convert_bgrx_to_yuv709(const struct picture *in, struct picture *out, struc
         if (out->fmt == PIX_I420 && pair_done)
             chroma_row(ops, in, out, y / 2, r.x / 2, (r.x + r.w + 1) / 2);
     }
-}
-
-static const struct YuvConstants *constants_of(const struct picture *in, bool swapped)
-{
-    if (in->bt601 && in->full_range)
-        return swapped ? &kYvuJPEGConstants : &kYuvJPEGConstants;
-    if (in->bt601)
-        return swapped ? &kYvuI601Constants : &kYuvI601Constants;
-    if (in->full_range)
-        return swapped ? &kYvuF709Constants : &kYuvF709Constants;
-    return swapped ? &kYvuH709Constants : &kYuvH709Constants;
-}
-
-static int nv12_to_rgb(const struct picture *in, uint8_t *dst, int dst_stride, int bytes_per_pixel,
-                       bool red_first)
-{
-    /* Red first: the same function for NV21 with U and V trading places in the constants. */
-    int (*f)(const uint8_t *, int, const uint8_t *, int, uint8_t *, int,
-             const struct YuvConstants *, int, int);
-    if (bytes_per_pixel == 4)
-        f = red_first ? NV21ToARGBMatrix : NV12ToARGBMatrix;
-    else
-        f = red_first ? NV21ToRGB24Matrix : NV12ToRGB24Matrix;
-    return f(in->plane[0], in->stride[0], in->plane[1], in->stride[1], dst, dst_stride,
-             constants_of(in, red_first), in->width, in->height);
-}
-
-int convert_yuv_to_rgb(const struct picture *in, uint8_t *dst, int dst_stride, int bytes_per_pixel,
-                       bool red_first)
-{
-    if (bytes_per_pixel != 3 && bytes_per_pixel != 4)
-        return error_set(ERR_INVALID, "a pixel has 3 or 4 bytes, not %d", bytes_per_pixel);
-    int rc;
-    int u = red_first ? 2 : 1, v = red_first ? 1 : 2;
-    int (*f)(const uint8_t *, int, const uint8_t *, int, const uint8_t *, int, uint8_t *, int,
-             const struct YuvConstants *, int, int);
-    switch (in->fmt) {
-    case PIX_NV12:
-        rc = nv12_to_rgb(in, dst, dst_stride, bytes_per_pixel, red_first);
-        break;
-    case PIX_I420:
-    case PIX_I444:
-        if (in->fmt == PIX_I420)
-            f = bytes_per_pixel == 4 ? I420ToARGBMatrix : I420ToRGB24Matrix;
-        else
-            f = bytes_per_pixel == 4 ? I444ToARGBMatrix : I444ToRGB24Matrix;
-        rc = f(in->plane[0], in->stride[0], in->plane[u], in->stride[u], in->plane[v],
-               in->stride[v], dst, dst_stride, constants_of(in, red_first), in->width, in->height);
-        break;
-    default:
-        return error_set(ERR_UNSUPPORTED, "pixel format %d is not planes of YUV", in->fmt);
-    }
-    return rc ? error_set(ERR_INVALID, "libyuv refused a picture of %dx%d", in->width, in->height)
-              : 0;
 }

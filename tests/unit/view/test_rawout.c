@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "clip.h"
+#include "convert/convert.h"
 #include "decode/decoder.h"
 #include "display/rawout.h"
 #include "display/repixel.h"
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <libavutil/md5.h>
 #include <libavutil/mem.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -159,6 +161,51 @@ static void formats(void **state)
             picture_unref(&p);
             repixel_free(&r);
         }
+}
+
+static int rounded(double v) { return v < 0 ? 0 : v > 255 ? 255 : (int)lrint(v); }
+
+/* Every sample of RGB is within one of the exact value, saturated blue included. */
+static void rgb_is_exact(void **state)
+{
+    (void)state;
+    enum { W = 53, H = 6 }; /* vectors and what is left over */
+    static const enum pix_fmt fmts[] = {PIX_I420, PIX_I444, PIX_NV12};
+    srand(3);
+    for (int k = 0; k < 3 * 4 * 4; k++) {
+        enum pix_fmt fmt = fmts[k % 3];
+        bool full = k / 3 & 1, bt601 = k / 3 & 2, red_first = k / 12 & 1;
+        int bytes = k / 24 ? 3 : 4;
+        struct picture *p = picture_new(fmt, W, H);
+        p->full_range = full;
+        p->bt601 = bt601;
+        for (int i = 0; i < picture_planes(fmt); i++)
+            for (int y = 0; y < picture_rows(fmt, H, i); y++)
+                for (int x = 0; x < picture_row_bytes(fmt, W, i); x++)
+                    p->plane[i][y * p->stride[i] + x] = (uint8_t)rand();
+        static uint8_t rgb[W * H * 4];
+        assert_int_equal(convert_yuv_to_rgb(p, rgb, W * bytes, bytes, red_first), 0);
+        double kr = bt601 ? 0.299 : 0.2126, kb = bt601 ? 0.114 : 0.0722, kg = 1 - kr - kb;
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++) {
+                int s = fmt == PIX_I444 ? 0 : 1;
+                const uint8_t *c1 = p->plane[1] + (y >> s) * p->stride[1];
+                int u = fmt == PIX_NV12 ? c1[(x >> 1) * 2] : c1[x >> s];
+                int v = fmt == PIX_NV12 ? c1[(x >> 1) * 2 + 1]
+                                        : p->plane[2][(y >> s) * p->stride[2] + (x >> s)];
+                double l = (p->plane[0][y * p->stride[0] + x] - (full ? 0 : 16)) *
+                           (full ? 1 : 255 / 219.0);
+                double cb = (u - 128) * (full ? 1 : 255 / 224.0);
+                double cr = (v - 128) * (full ? 1 : 255 / 224.0);
+                double r = l + 2 * (1 - kr) * cr, b = l + 2 * (1 - kb) * cb;
+                double g = l - 2 * (1 - kb) * kb / kg * cb - 2 * (1 - kr) * kr / kg * cr;
+                const uint8_t *px = rgb + (y * W + x) * bytes;
+                assert_in_range(px[red_first ? 0 : 2] + 1 - rounded(r), 0, 2);
+                assert_in_range(px[1] + 1 - rounded(g), 0, 2);
+                assert_in_range(px[red_first ? 2 : 0] + 1 - rounded(b), 0, 2);
+            }
+        picture_unref(&p);
+    }
 }
 
 static void y4m(void **state)
@@ -368,7 +415,7 @@ static void standard_output(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(file_equals_ffmpeg), TEST(formats),       TEST(y4m),           TEST(resize_scales),
+        TEST(file_equals_ffmpeg), TEST(formats),       TEST(y4m), TEST(rgb_is_exact),      TEST(resize_scales),
         TEST(resize_stops),       TEST(fit),           TEST(stalled_pipe),  TEST(reader_leaves),
         TEST(fifo_waits),         TEST(disk_full),     TEST(unwritable),    TEST(standard_output),
     };

@@ -125,8 +125,8 @@ static void expect_pixel(int px, int py, uint32_t colour)
     do {
         d->ops->wait(d, 20000);
         seen = pixel(px, py);
-    } while (!near(seen, colour, 14) && clock_now_us() < until);
-    if (!near(seen, colour, 14))
+    } while (!near(seen, colour, 4) && clock_now_us() < until);
+    if (!near(seen, colour, 4))
         fail_msg("pixel %d,%d is %06x, not %06x", px, py, seen, colour);
 }
 
