@@ -243,6 +243,12 @@ static void hold(struct video_receiver *vr, const struct media_packet *p)
     vr->highest = high;
 }
 
+static void note_progress(struct video_receiver *vr, uint32_t ts, int64_t now_us)
+{
+    if (frame_assembly_in_key(&vr->frames) && ts == vr->frames.ts)
+        vr->key_progress_us = now_us;
+}
+
 static void take_packet(struct video_receiver *vr, const struct media_packet *p, bool rtx)
 {
     int64_t now_us = p->arrival_us;
@@ -251,6 +257,7 @@ static void take_packet(struct video_receiver *vr, const struct media_packet *p,
         const struct media_packet *low = packet_ring_get(&vr->ring, vr->expected);
         if (low && low->key_start)
             end_hold(vr, now_us);
+        note_progress(vr, p->ts, now_us);
         return;
     }
     if (p->seq > vr->highest) {
@@ -267,8 +274,7 @@ static void take_packet(struct video_receiver *vr, const struct media_packet *p,
         restart(vr, p);
         hold(vr, p);
     }
-    if (frame_assembly_in_key(&vr->frames) && p->ts == vr->frames.ts)
-        vr->key_progress_us = now_us;
+    note_progress(vr, p->ts, now_us);
 }
 
 enum { SEQ_NEAR, SEQ_JUMP, SEQ_UNLIKELY };

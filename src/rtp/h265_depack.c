@@ -92,7 +92,7 @@ static enum h265_depack_result add_fu(struct h265_depack *d, struct access_unit 
 enum h265_depack_result h265_depack_add(struct h265_depack *d, struct access_unit *au,
                                         const uint8_t *payload, size_t len)
 {
-    if (len < 3)
+    if (len < 2)
         return H265_DEPACK_MALFORMED;
     int type = payload[0] >> 1 & 0x3f;
     if (type == PAYLOAD_FU)
@@ -108,11 +108,11 @@ enum h265_depack_result h265_depack_add(struct h265_depack *d, struct access_uni
 
 int h265_payload_first_type(const uint8_t *payload, size_t len)
 {
-    if (len < 3)
+    if (len < 2)
         return -1;
     int type = payload[0] >> 1 & 0x3f;
     if (type == PAYLOAD_FU)
-        return payload[2] & 0x80 ? payload[2] & 0x3f : -1;
+        return len >= 3 && payload[2] & 0x80 ? payload[2] & 0x3f : -1;
     if (type == PAYLOAD_AP)
         return len >= 6 ? payload[4] >> 1 & 0x3f : -1;
     return type;

@@ -64,9 +64,7 @@ static void annexb_search_equals_its_definition(void **state)
     uint64_t seed = 42;
     for (int round = 0; round < 2000; round++) {
         size_t len = test_random(&seed) % 64;
-        uint8_t *d = exact_copy("", 0);
-        free(d);
-        d = malloc(len + 1);
+        uint8_t *d = malloc(len + 1);
         for (size_t i = 0; i < len; i++)
             d[i] = (uint8_t)(test_random(&seed) % 4 ? test_random(&seed) % 2 : 7);
         uint8_t *data = exact_copy(d, len);
