@@ -65,7 +65,8 @@ static void compound_round_trip(void **state)
     struct rtcp_report b;
     assert_int_equal(rtcp_next(&r, &p), 1);
     assert_true(rtcp_sender_info(&p, &s));
-    assert_memory_equal(&s, &info, sizeof s);
+    assert_true(s.ssrc == info.ssrc && s.ntp == info.ntp && s.rtp_ts == info.rtp_ts);
+    assert_true(s.packets == info.packets && s.octets == info.octets);
     assert_int_equal(rtcp_next(&r, &p), 1);
     assert_int_equal(p.type, RTCP_RR);
     assert_true(rtcp_report(&p, 0, &b));
