@@ -123,7 +123,7 @@ static void *reader_main(void *arg)
             break;
         if (!pace.anchored)
             rc = error_set(ERR_UNSUPPORTED, "%s has no picture that can be decoded",
-                           f->base.info.text);
+                           file_stream_name(f->stream));
         file_pace_jump(&pace);
         if (!f->loop || !count)
             break;
@@ -223,8 +223,8 @@ static void start_reader(struct file_source *f)
         return;
     }
     f->ended = f->failed = true;
-    snprintf(f->reason, sizeof f->reason, "cannot start the thread that reads %.100s",
-             f->base.info.text);
+    snprintf(f->reason, sizeof f->reason, "cannot start the thread that reads %.200s",
+             file_stream_name(f->stream));
 }
 
 static void wait_until(struct file_source *f, int64_t us)

@@ -465,6 +465,7 @@ int file_stream_rewind(struct file_stream *s)
 }
 
 void file_stream_cancel(struct file_stream *s) { file_input_cancel(&s->in); }
+const char *file_stream_name(const struct file_stream *s) { return s->in.shown; }
 bool file_stream_live(const struct file_stream *s) { return s->in.live; }
 int64_t file_stream_interval_us(const struct file_stream *s) { return s->interval_us; }
 

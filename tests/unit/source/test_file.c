@@ -741,6 +741,29 @@ static void plays_in_real_time(void **state)
     source_file.close(s);
 }
 
+/* A header that promises a picture, and none behind it. Also with --loop it ends. */
+static void ends_when_there_is_no_picture(void **state)
+{
+    (void)state;
+    NEED_FFMPEG();
+    struct bytes b = slurp(in_dir("plain.hevc"));
+    struct nal nal;
+    size_t end = 0;
+    for (size_t pos = 0; !end && annexb_next(b.data, b.len, &pos, &nal);)
+        if (nal_is_vcl(nal_type(&nal)))
+            end = (size_t)(nal.data - b.data) - 4;
+    assert_true(end > 40);
+    spit(in_dir("header.hevc"), b.data, end);
+    free(b.data);
+    for (int decode = 0; decode < 2; decode++) {
+        struct source *s = open_file(in_dir("header.hevc"), true, decode);
+        assert_int_equal(s->ops->wait(s, 10000000), SOURCE_ENDED);
+        assert_true(s->failed);
+        assert_non_null(strstr(s->end_reason, "has no picture"));
+        source_file.close(s);
+    }
+}
+
 static void loops_without_a_break(void **state)
 {
     (void)state;
@@ -897,6 +920,7 @@ int main(void)
         cmocka_unit_test(colours_become_bt709),
         cmocka_unit_test(survives_a_truncated_file),
         cmocka_unit_test(plays_in_real_time),
+        cmocka_unit_test(ends_when_there_is_no_picture),
         cmocka_unit_test(loops_without_a_break),
         cmocka_unit_test(shows_the_newest_picture),
         cmocka_unit_test(keeps_every_access_unit),
