@@ -31,7 +31,10 @@ struct x11_source {
     bool ended;
 };
 
-static struct x11_source *self(struct source *s) { return (struct x11_source *)s; }
+static struct x11_source *self(struct source *s)
+{
+    return (struct x11_source *)s;
+}
 
 static bool x11_takes(const char *spec)
 {
@@ -127,8 +130,9 @@ static void drain_events(struct x11_source *s)
 static int check_extensions(struct x11_conn *x)
 {
     if (!x->damage || !x->xfixes) /* Damage's requests use XFixes' regions */
-        return error_set(ERR_UNSUPPORTED, "X display %s has no %s extension, without which changes "
-                                          "are not seen; enable it in the X server",
+        return error_set(ERR_UNSUPPORTED,
+                         "X display %s has no %s extension, without which changes "
+                         "are not seen; enable it in the X server",
                          x->display, x->damage ? "XFixes" : "DAMAGE");
     return 0;
 }
@@ -189,7 +193,7 @@ static int x11_open(struct source **out, const struct source_config *config)
     char buf[128];
     const char *display = !strncmp(config->spec, "x11:", 4) ? config->spec + 4 : NULL;
     int e = s->wake < 0 ? error_set(ERR_IO, "no file descriptor is left")
-                           : x11_connect(&s->x, x11_display_name(display, buf, sizeof buf));
+                        : x11_connect(&s->x, x11_display_name(display, buf, sizeof buf));
     if (e)
         goto fail;
     if ((e = open_parts(s, config)))

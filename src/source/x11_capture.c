@@ -38,8 +38,9 @@ static uint8_t *memory_new(struct x11_capture *c, size_t size, uint32_t *seg)
     xcb_generic_error_t *e =
         xcb_request_check(c->x->c, xcb_shm_attach_fd_checked(c->x->c, *seg, fd, 0));
     if (e) {
-        LOG_WARN(x11, "shared memory does not work with X display %s (error %d): "
-                      "capturing through the socket, which is slower",
+        LOG_WARN(x11,
+                 "shared memory does not work with X display %s (error %d): "
+                 "capturing through the socket, which is slower",
                  c->x->display, e->error_code);
         free(e);
         c->shared = false;
@@ -116,12 +117,15 @@ int x11_capture_open(struct x11_capture *c, struct x11_conn *x, uint8_t depth)
     if ((depth != 24 && depth != 32) || !bits32 || !v || v->red_mask != 0xff0000 ||
         v->green_mask != 0xff00 || v->blue_mask != 0xff ||
         setup->image_byte_order != XCB_IMAGE_ORDER_LSB_FIRST)
-        return error_set(ERR_UNSUPPORTED, "X display %s has %d-bit pixels of a kind that hevcast "
-                                          "does not read; start it with 24-bit colour",
+        return error_set(ERR_UNSUPPORTED,
+                         "X display %s has %d-bit pixels of a kind that hevcast "
+                         "does not read; start it with 24-bit colour",
                          x->display, depth);
     if (!c->shared)
-        LOG_WARN(x11, "X display %s has no shared memory with this machine: capturing through the "
-                      "socket, which is slower", x->display);
+        LOG_WARN(x11,
+                 "X display %s has no shared memory with this machine: capturing through the "
+                 "socket, which is slower",
+                 x->display);
     return 0;
 }
 
@@ -194,8 +198,8 @@ static void plan(struct x11_capture *c, const struct damage *rects)
     struct damage *d = &c->covered;
     damage_clear(d);
     for (int i = 0; i < rects->n; i++)
-        damage_add(d, widened(c, rect_intersect(rects->r[i],
-                                                (struct rect){0, 0, c->width, c->height})));
+        damage_add(
+            d, widened(c, rect_intersect(rects->r[i], (struct rect){0, 0, c->width, c->height})));
     int64_t cost = 0;
     for (int i = 0; i < d->n; i++) {
         d->r[i] = widened(c, d->r[i]); /* damage_add may have merged narrow ones into a wide one */
@@ -223,16 +227,19 @@ void x11_capture_request(struct x11_capture *c, struct x11_buffer *b, xcb_drawab
         int16_t sx = (int16_t)(x + j->r.x), sy = (int16_t)(y + j->r.y);
         uint16_t w = (uint16_t)j->r.w, h = (uint16_t)j->r.h;
         if (!b->seg || !c->scratch_seg) {
-            j->sequence = xcb_get_image(conn, XCB_IMAGE_FORMAT_Z_PIXMAP, drawable, sx, sy, w, h,
-                                        UINT32_MAX).sequence;
+            j->sequence =
+                xcb_get_image(conn, XCB_IMAGE_FORMAT_Z_PIXMAP, drawable, sx, sy, w, h, UINT32_MAX)
+                    .sequence;
         } else if (j->in_place) {
             j->sequence = xcb_shm_get_image(conn, drawable, sx, sy, w, h, UINT32_MAX,
                                             XCB_IMAGE_FORMAT_Z_PIXMAP, b->seg,
-                                            (uint32_t)j->r.y * (uint32_t)c->width * 4).sequence;
+                                            (uint32_t)j->r.y * (uint32_t)c->width * 4)
+                              .sequence;
         } else {
-            j->sequence = xcb_shm_get_image(conn, drawable, sx, sy, w, h, UINT32_MAX,
-                                            XCB_IMAGE_FORMAT_Z_PIXMAP, c->scratch_seg,
-                                            (uint32_t)offset).sequence;
+            j->sequence =
+                xcb_shm_get_image(conn, drawable, sx, sy, w, h, UINT32_MAX,
+                                  XCB_IMAGE_FORMAT_Z_PIXMAP, c->scratch_seg, (uint32_t)offset)
+                    .sequence;
             offset += (size_t)j->r.w * (size_t)j->r.h * 4;
         }
         c->last_sequence = j->sequence;

@@ -15,14 +15,14 @@ enum { X11_BUFFERS = 4 };
 
 struct x11_buffer {
     struct picture pic;
-    atomic_int state;      /* BUFFER_FREE, _OUT (held by a consumer), _ORPHAN */
-    uint8_t *mem;          /* owns; rows tightly packed, as the server writes them */
+    atomic_int state; /* BUFFER_FREE, _OUT (held by a consumer), _ORPHAN */
+    uint8_t *mem;     /* owns; rows tightly packed, as the server writes them */
     size_t size;
-    uint32_t seg;          /* the server's name of mem; 0: not shared */
-    struct damage stale;   /* what differs from the screen as of the last picture */
-    struct rect under;     /* where the pointer is drawn in */
+    uint32_t seg;           /* the server's name of mem; 0: not shared */
+    struct damage stale;    /* what differs from the screen as of the last picture */
+    struct rect under;      /* where the pointer is drawn in */
     uint32_t *under_pixels; /* owns; what was there before */
-    size_t under_cap;      /* pixels */
+    size_t under_cap;       /* pixels */
 };
 
 /* One request on its way. */
@@ -34,16 +34,16 @@ struct x11_read_job {
 };
 
 struct x11_capture {
-    struct x11_conn *x;    /* borrows */
+    struct x11_conn *x; /* borrows */
     int width, height;
-    bool shared;           /* false: pixels come through the socket */
+    bool shared; /* false: pixels come through the socket */
     struct x11_buffer *buffers[X11_BUFFERS];
-    uint8_t *scratch;      /* owns; small rectangles land here, packed */
+    uint8_t *scratch; /* owns; small rectangles land here, packed */
     size_t scratch_size;
     uint32_t scratch_seg;
     struct x11_read_job jobs[DAMAGE_MAX];
     int n_jobs;
-    struct damage covered; /* what the jobs read: at least what was asked for */
+    struct damage covered;  /* what the jobs read: at least what was asked for */
     unsigned last_sequence; /* of the last request of the jobs */
 };
 

@@ -21,8 +21,9 @@ static int connect_failed(const char *display, int code)
                                         "set it or use x11:DISPLAY");
     if (code == XCB_CONN_CLOSED_PARSE_ERR)
         return error_set(ERR_INVALID, "\"%.100s\" is not an X display; one looks like :0", shown);
-    return error_set(ERR_NOT_FOUND, "cannot open X display \"%.100s\": is an X server running "
-                                    "there, and may you use it? set DISPLAY or use x11:DISPLAY",
+    return error_set(ERR_NOT_FOUND,
+                     "cannot open X display \"%.100s\": is an X server running "
+                     "there, and may you use it? set DISPLAY or use x11:DISPLAY",
                      shown);
 }
 
@@ -44,13 +45,17 @@ static bool at_least(uint32_t major, uint32_t minor, uint32_t want_major, uint32
 static void query_extensions(struct x11_conn *x)
 {
     xcb_connection_t *c = x->c;
-    xcb_extension_t *ids[] = {&xcb_shm_id,   &xcb_damage_id,    &xcb_xfixes_id,
-                              &xcb_randr_id, &xcb_composite_id, &xcb_input_id};
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+    enum { EXT_SHM, EXT_DAMAGE, EXT_XFIXES, EXT_RANDR, EXT_COMPOSITE, EXT_XINPUT, EXT_N };
+    xcb_extension_t *ids[EXT_N] = {&xcb_shm_id,   &xcb_damage_id,    &xcb_xfixes_id,
+                                   &xcb_randr_id, &xcb_composite_id, &xcb_input_id};
+    const xcb_query_extension_reply_t *ext[EXT_N];
+    bool has[EXT_N];
+    for (int i = 0; i < EXT_N; i++)
         xcb_prefetch_extension_data(c, ids[i]);
-    const xcb_query_extension_reply_t *ext[6];
-    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+    for (int i = 0; i < EXT_N; i++) {
         ext[i] = xcb_get_extension_data(c, ids[i]);
+        has[i] = ext[i] && ext[i]->present;
+    }
 
     xcb_shm_query_version_cookie_t shm = {0};
     xcb_damage_query_version_cookie_t damage = {0};
@@ -58,20 +63,17 @@ static void query_extensions(struct x11_conn *x)
     xcb_randr_query_version_cookie_t randr = {0};
     xcb_composite_query_version_cookie_t composite = {0};
     xcb_input_xi_query_version_cookie_t xinput = {0};
-    bool has[6];
-    for (int i = 0; i < 6; i++)
-        has[i] = ext[i] && ext[i]->present;
-    if (has[0])
+    if (has[EXT_SHM])
         shm = xcb_shm_query_version(c);
-    if (has[1])
+    if (has[EXT_DAMAGE])
         damage = xcb_damage_query_version(c, 1, 1);
-    if (has[2])
+    if (has[EXT_XFIXES])
         xfixes = xcb_xfixes_query_version(c, 4, 0);
-    if (has[3])
+    if (has[EXT_RANDR])
         randr = xcb_randr_query_version(c, 1, 5);
-    if (has[4])
+    if (has[EXT_COMPOSITE])
         composite = xcb_composite_query_version(c, 0, 4);
-    if (has[5])
+    if (has[EXT_XINPUT])
         xinput = xcb_input_xi_query_version(c, 2, 2);
 
 #define REPLY(name, ext_index, call, major_field, minor_field, major, minor)                       \
@@ -81,18 +83,19 @@ static void query_extensions(struct x11_conn *x)
         free(r);                                                                                   \
     }
     /* MIT-SHM 1.2 brought the passing of file descriptors, which works across containers. */
-    REPLY(shm, 0, xcb_shm_query_version_reply, major_version, minor_version, 1, 2)
-    REPLY(damage, 1, xcb_damage_query_version_reply, major_version, minor_version, 1, 1)
-    REPLY(xfixes, 2, xcb_xfixes_query_version_reply, major_version, minor_version, 2, 0)
-    REPLY(randr, 3, xcb_randr_query_version_reply, major_version, minor_version, 1, 5)
-    REPLY(composite, 4, xcb_composite_query_version_reply, major_version, minor_version, 0, 2)
+    REPLY(shm, EXT_SHM, xcb_shm_query_version_reply, major_version, minor_version, 1, 2)
+    REPLY(damage, EXT_DAMAGE, xcb_damage_query_version_reply, major_version, minor_version, 1, 1)
+    REPLY(xfixes, EXT_XFIXES, xcb_xfixes_query_version_reply, major_version, minor_version, 2, 0)
+    REPLY(randr, EXT_RANDR, xcb_randr_query_version_reply, major_version, minor_version, 1, 5)
+    REPLY(composite, EXT_COMPOSITE, xcb_composite_query_version_reply, major_version, minor_version,
+          0, 2)
     /* XInput 2.1: raw events come also while another client grabs the pointer. */
-    REPLY(xinput, 5, xcb_input_xi_query_version_reply, major_version, minor_version, 2, 1)
+    REPLY(xinput, EXT_XINPUT, xcb_input_xi_query_version_reply, major_version, minor_version, 2, 1)
 #undef REPLY
-    x->damage_event = has[1] ? ext[1]->first_event : 0;
-    x->xfixes_event = has[2] ? ext[2]->first_event : 0;
-    x->randr_event = has[3] ? ext[3]->first_event : 0;
-    x->xinput_opcode = has[5] ? ext[5]->major_opcode : 0;
+    x->damage_event = has[EXT_DAMAGE] ? ext[EXT_DAMAGE]->first_event : 0;
+    x->xfixes_event = has[EXT_XFIXES] ? ext[EXT_XFIXES]->first_event : 0;
+    x->randr_event = has[EXT_RANDR] ? ext[EXT_RANDR]->first_event : 0;
+    x->xinput_opcode = has[EXT_XINPUT] ? ext[EXT_XINPUT]->major_opcode : 0;
 }
 
 int x11_connect(struct x11_conn *x, const char *display)
@@ -132,8 +135,8 @@ void x11_disconnect(struct x11_conn *x)
 
 xcb_atom_t x11_atom(struct x11_conn *x, const char *name)
 {
-    xcb_intern_atom_reply_t *r = xcb_intern_atom_reply(
-        x->c, xcb_intern_atom(x->c, 1, (uint16_t)strlen(name), name), NULL);
+    xcb_intern_atom_reply_t *r =
+        xcb_intern_atom_reply(x->c, xcb_intern_atom(x->c, 1, (uint16_t)strlen(name), name), NULL);
     xcb_atom_t atom = r ? r->atom : XCB_NONE;
     free(r);
     return atom;

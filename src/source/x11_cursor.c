@@ -30,8 +30,10 @@ void x11_cursor_open(struct x11_cursor *c, struct x11_conn *x, bool on)
     if (x->xinput)
         select_motion(x);
     else
-        LOG_WARN(x11, "X display %s has no XInput 2.1: the pointer is drawn anew only when "
-                      "something else changes", x->display);
+        LOG_WARN(x11,
+                 "X display %s has no XInput 2.1: the pointer is drawn anew only when "
+                 "something else changes",
+                 x->display);
     xcb_xfixes_select_cursor_input(x->c, x->screen->root,
                                    XCB_XFIXES_CURSOR_NOTIFY_MASK_DISPLAY_CURSOR);
     c->moved = c->shape_changed = true;

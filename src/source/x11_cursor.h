@@ -11,18 +11,18 @@
 
 /* How the pointer looks in a picture. */
 struct x11_cursor_state {
-    struct rect area;    /* its image, in the picture's coordinates, not clipped; empty: hidden */
-    uint32_t shape;      /* counts shapes */
+    struct rect area; /* its image, in the picture's coordinates, not clipped; empty: hidden */
+    uint32_t shape;   /* counts shapes */
 };
 
 struct x11_cursor {
-    struct x11_conn *x;  /* borrows */
+    struct x11_conn *x; /* borrows */
     bool on;
-    bool moved;          /* it may be elsewhere: ask */
-    bool shape_changed;  /* it may look different: ask */
+    bool moved;         /* it may be elsewhere: ask */
+    bool shape_changed; /* it may look different: ask */
     uint32_t shape;
-    uint32_t *argb;      /* owns; premultiplied */
-    size_t argb_cap;     /* pixels */
+    uint32_t *argb;  /* owns; premultiplied */
+    size_t argb_cap; /* pixels */
     int w, h, hot_x, hot_y;
     struct x11_cursor_state now, given; /* as of the last answer; in the last picture */
     xcb_xfixes_get_cursor_image_cookie_t image_cookie;

@@ -17,8 +17,10 @@ int x11_damage_open(struct x11_damage *d, struct x11_conn *x, xcb_window_t windo
         return 0;
     int code = e->error_code;
     free(e);
-    return error_set(ERR_UNSUPPORTED, "X display %s does not report changes of window 0x%x "
-                                      "(X error %d)", x->display, window, code);
+    return error_set(ERR_UNSUPPORTED,
+                     "X display %s does not report changes of window 0x%x "
+                     "(X error %d)",
+                     x->display, window, code);
 }
 
 void x11_damage_all(struct x11_damage *d, const struct x11_target *t)
@@ -28,7 +30,10 @@ void x11_damage_all(struct x11_damage *d, const struct x11_target *t)
         d->event_us = clock_now_us();
 }
 
-static bool seq_before(unsigned a, unsigned b) { return (int32_t)(a - b) < 0; }
+static bool seq_before(unsigned a, unsigned b)
+{
+    return (int32_t)(a - b) < 0;
+}
 
 static bool is_covered(const struct damage *by, struct rect r)
 {

@@ -19,17 +19,17 @@
 #include <xcb/damage.h>
 
 struct x11_damage {
-    struct x11_conn *x;        /* borrows */
+    struct x11_conn *x; /* borrows */
     xcb_damage_damage_t id;
-    struct damage pending;     /* not in any picture yet; the picture's coordinates, clipped */
-    int64_t event_us;          /* when the first of it was noticed; 0: nothing */
-    unsigned events;           /* since the last Subtract */
+    struct damage pending; /* not in any picture yet; the picture's coordinates, clipped */
+    int64_t event_us;      /* when the first of it was noticed; 0: nothing */
+    unsigned events;       /* since the last Subtract */
 
     /* While a picture is read: what came since Subtract was sent. */
     bool reading;
     unsigned subtract_sequence;
-    struct damage during;      /* may be in the pixels just read: belongs to this picture */
-    struct damage missed;      /* damaged before Subtract, but not among what was read */
+    struct damage during; /* may be in the pixels just read: belongs to this picture */
+    struct damage missed; /* damaged before Subtract, but not among what was read */
 };
 
 int x11_damage_open(struct x11_damage *d, struct x11_conn *x, xcb_window_t window);

@@ -25,10 +25,12 @@ int x11_list_monitors(struct x11_conn *x, struct x11_monitor **out)
 {
     *out = NULL;
     if (!x->randr)
-        return error_set(ERR_UNSUPPORTED, "X display %s has no RandR 1.5, so no monitors; "
-                                          "use --region", x->display);
-    xcb_randr_get_monitors_reply_t *r = xcb_randr_get_monitors_reply(
-        x->c, xcb_randr_get_monitors(x->c, x->screen->root, 1), NULL);
+        return error_set(ERR_UNSUPPORTED,
+                         "X display %s has no RandR 1.5, so no monitors; "
+                         "use --region",
+                         x->display);
+    xcb_randr_get_monitors_reply_t *r =
+        xcb_randr_get_monitors_reply(x->c, xcb_randr_get_monitors(x->c, x->screen->root, 1), NULL);
     if (!r)
         return error_set(ERR_IO, "X display %s does not name its monitors", x->display);
     int n = 0;
@@ -156,8 +158,7 @@ static void ask(struct x11_conn *x, struct node *n, const struct atoms *a)
 /* Windows come and go meanwhile: a missing reply is a window that is gone. */
 static xcb_query_tree_reply_t *answer(struct x11_conn *x, struct node *n, const struct atoms *a)
 {
-    xcb_get_window_attributes_reply_t *attr =
-        xcb_get_window_attributes_reply(x->c, n->attr, NULL);
+    xcb_get_window_attributes_reply_t *attr = xcb_get_window_attributes_reply(x->c, n->attr, NULL);
     xcb_get_geometry_reply_t *geom = xcb_get_geometry_reply(x->c, n->geom, NULL);
     xcb_translate_coordinates_reply_t *place =
         xcb_translate_coordinates_reply(x->c, n->place, NULL);

@@ -11,16 +11,16 @@
 struct x11_conn;
 
 struct x11_monitor {
-    char name[64];     /* as RandR and `xrandr --listmonitors` have it: "HDMI-1" */
-    struct rect area;  /* on the screen; its number is its place in the list, from 0 */
+    char name[64];    /* as RandR and `xrandr --listmonitors` have it: "HDMI-1" */
+    struct rect area; /* on the screen; its number is its place in the list, from 0 */
     bool primary;
 };
 
 struct x11_window {
     uint32_t id;
-    char title[192];   /* UTF-8 */
-    struct rect area;  /* without the frame, on the screen */
-    bool shown;        /* false: minimised or on another desktop; has no pixels now */
+    char title[192];  /* UTF-8 */
+    struct rect area; /* without the frame, on the screen */
+    bool shown;       /* false: minimised or on another desktop; has no pixels now */
 };
 
 struct x11_list {

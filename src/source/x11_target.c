@@ -12,8 +12,7 @@ static bool parse_region(const char *s, struct rect *r)
 {
     int end = -1;
     *r = (struct rect){0, 0, 0, 0};
-    if (sscanf(s, "%6dx%6d+%6d+%6d%n", &r->w, &r->h, &r->x, &r->y, &end) == 4 && end > 0 &&
-        !s[end])
+    if (sscanf(s, "%6dx%6d+%6d+%6d%n", &r->w, &r->h, &r->x, &r->y, &end) == 4 && end > 0 && !s[end])
         return r->w > 0 && r->h > 0 && r->x >= 0 && r->y >= 0;
     end = -1;
     r->x = r->y = 0;
@@ -23,8 +22,8 @@ static bool parse_region(const char *s, struct rect *r)
 
 static int root_size(struct x11_target *t, struct rect *r)
 {
-    xcb_get_geometry_reply_t *g = xcb_get_geometry_reply(
-        t->x->c, xcb_get_geometry(t->x->c, t->x->screen->root), NULL);
+    xcb_get_geometry_reply_t *g =
+        xcb_get_geometry_reply(t->x->c, xcb_get_geometry(t->x->c, t->x->screen->root), NULL);
     if (!g)
         return error_set(ERR_IO, "X display %s went away", t->x->display);
     *r = (struct rect){0, 0, g->width, g->height};
@@ -83,8 +82,10 @@ static int choose_title(struct x11_window *list, int n, const char *wanted, uint
     if (hits == 1 || exact == 1)
         return 0;
     if (!hits)
-        return error_set(ERR_NOT_FOUND, "no window has the id or \"%.64s\" in its title; "
-                                        "`hevcast list` shows the windows", wanted);
+        return error_set(ERR_NOT_FOUND,
+                         "no window has the id or \"%.64s\" in its title; "
+                         "`hevcast list` shows the windows",
+                         wanted);
     return error_set(ERR_INVALID, "%d windows have \"%.64s\" in their title, give one's id: %s",
                      hits, wanted, names);
 }
@@ -128,8 +129,7 @@ static void find_toplevel(struct x11_target *t)
     xcb_window_t w = t->window;
     t->toplevel = w;
     for (int depth = 0; depth < 32; depth++) { /* bounded: the tree may change under us */
-        xcb_query_tree_reply_t *r =
-            xcb_query_tree_reply(t->x->c, xcb_query_tree(t->x->c, w), NULL);
+        xcb_query_tree_reply_t *r = xcb_query_tree_reply(t->x->c, xcb_query_tree(t->x->c, w), NULL);
         xcb_window_t parent = r ? r->parent : XCB_NONE, root = r ? r->root : XCB_NONE;
         free(r);
         if (!parent || parent == root)
@@ -204,8 +204,10 @@ static int refresh_on_screen(struct x11_target *t)
     }
     now = rect_intersect(now, screen);
     if (rect_empty(&now))
-        return error_set(ERR_ENDED, "the screen became %dx%d, and nothing of the captured part "
-                                    "is left", screen.w, screen.h);
+        return error_set(ERR_ENDED,
+                         "the screen became %dx%d, and nothing of the captured part "
+                         "is left",
+                         screen.w, screen.h);
     bool same = !memcmp(&now, &t->area, sizeof now);
     t->area = now;
     return same ? 0 : 1;
@@ -220,8 +222,10 @@ static int open_window(struct x11_target *t, const char *wanted)
 {
     t->kind = X11_WINDOW;
     if (!t->x->composite)
-        return error_set(ERR_UNSUPPORTED, "X display %s has no Composite extension, which --window "
-                                          "needs; use --region", t->x->display);
+        return error_set(ERR_UNSUPPORTED,
+                         "X display %s has no Composite extension, which --window "
+                         "needs; use --region",
+                         t->x->display);
     int e = find_window(t, wanted);
     if (e)
         return e;
@@ -234,15 +238,19 @@ static int open_window(struct x11_target *t, const char *wanted)
     if (error) {
         int code = error->error_code;
         free(error);
-        return error_set(ERR_UNSUPPORTED, "window 0x%x cannot be captured by itself (X error %d); "
-                                          "use --region", t->window, code);
+        return error_set(ERR_UNSUPPORTED,
+                         "window 0x%x cannot be captured by itself (X error %d); "
+                         "use --region",
+                         t->window, code);
     }
     e = refresh_window(t);
     if (e < 0)
         return error_set(ERR_NOT_FOUND, "%s", error_text());
     if (!t->shown)
-        return error_set(ERR_NOT_FOUND, "the window \"%s\" has no pixels now (minimised, or it "
-                                        "takes input only); show it first", t->name);
+        return error_set(ERR_NOT_FOUND,
+                         "the window \"%s\" has no pixels now (minimised, or it "
+                         "takes input only); show it first",
+                         t->name);
     return 0;
 }
 
@@ -262,9 +270,11 @@ static int open_on_screen(struct x11_target *t, const struct source_config *conf
             return error_set(ERR_INVALID, "\"%.64s\" is not a region; one looks like 640x480+10+20",
                              config->region);
         if (!rect_contains(screen, t->wanted))
-            return error_set(ERR_INVALID, "the region %dx%d+%d+%d is not inside the screen, which "
-                                          "is %dx%d", t->wanted.w, t->wanted.h, t->wanted.x,
-                             t->wanted.y, screen.w, screen.h);
+            return error_set(ERR_INVALID,
+                             "the region %dx%d+%d+%d is not inside the screen, which "
+                             "is %dx%d",
+                             t->wanted.w, t->wanted.h, t->wanted.x, t->wanted.y, screen.w,
+                             screen.h);
     } else if (config->monitor) {
         t->kind = X11_MONITOR;
         struct x11_monitor m;

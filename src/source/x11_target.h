@@ -20,7 +20,7 @@ struct x11_target {
     xcb_pixmap_t pixmap;   /* owns; the window's pixels, with its border */
     struct rect area;      /* what is captured, in the drawable's coordinates */
     int border;
-    bool shown;            /* false: the window is unmapped; its last pixels stay */
+    bool shown; /* false: the window is unmapped; its last pixels stay */
 };
 
 /* Finds what config names. */

@@ -92,8 +92,8 @@ void artist_square_cursor(struct artist *a, int size, uint32_t colour)
     xcb_rectangle_t all = {0, 0, (uint16_t)size, (uint16_t)size};
     xcb_poly_fill_rectangle(a->c, bits, gc, 1, &all);
     xcb_cursor_t cursor = xcb_generate_id(a->c);
-    uint16_t r = (uint16_t)((colour >> 16 & 0xff) * 257), g = (uint16_t)((colour >> 8 & 0xff) * 257),
-             b = (uint16_t)((colour & 0xff) * 257);
+    uint16_t r = (uint16_t)((colour >> 16 & 0xff) * 257),
+             g = (uint16_t)((colour >> 8 & 0xff) * 257), b = (uint16_t)((colour & 0xff) * 257);
     xcb_create_cursor(a->c, cursor, bits, bits, r, g, b, 0, 0, 0, (uint16_t)(size / 2),
                       (uint16_t)(size / 2));
     xcb_change_window_attributes(a->c, a->screen->root, XCB_CW_CURSOR, &cursor);
@@ -130,11 +130,11 @@ void artist_move_mouse(struct artist *a, int x, int y)
 
 uint32_t *artist_pixels(struct artist *a, xcb_drawable_t d, struct rect r)
 {
-    xcb_get_image_reply_t *i = xcb_get_image_reply(
-        a->c,
-        xcb_get_image(a->c, XCB_IMAGE_FORMAT_Z_PIXMAP, d, (int16_t)r.x, (int16_t)r.y,
-                      (uint16_t)r.w, (uint16_t)r.h, UINT32_MAX),
-        NULL);
+    xcb_get_image_reply_t *i =
+        xcb_get_image_reply(a->c,
+                            xcb_get_image(a->c, XCB_IMAGE_FORMAT_Z_PIXMAP, d, (int16_t)r.x,
+                                          (int16_t)r.y, (uint16_t)r.w, (uint16_t)r.h, UINT32_MAX),
+                            NULL);
     size_t n = (size_t)r.w * (size_t)r.h;
     uint32_t *p = i && (size_t)xcb_get_image_data_length(i) >= n * 4 ? malloc(n * 4) : NULL;
     for (size_t k = 0; p && k < n; k++)

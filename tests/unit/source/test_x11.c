@@ -167,10 +167,10 @@ static void a_storm_of_points_is_merged(void **state)
     struct picture *last = settle(s);
     for (int i = 0; i < 20; i++) {
         for (int k = 0; k < 2000; k++)
-            artist_fill(&artist, artist.screen->root,
-                        (struct rect){(int)artist_random(&artist, W),
-                                      (int)artist_random(&artist, H), 1, 1},
-                        artist_random(&artist, 1 << 24));
+            artist_fill(
+                &artist, artist.screen->root,
+                (struct rect){(int)artist_random(&artist, W), (int)artist_random(&artist, H), 1, 1},
+                artist_random(&artist, 1 << 24));
         artist_sync(&artist);
         struct picture *p = wait_and_take(s);
         assert_true(p->damage.n <= DAMAGE_MAX);
@@ -196,7 +196,7 @@ static void a_still_screen_sleeps(void **state)
     getrusage(RUSAGE_THREAD, &after);
     assert_true(clock_now_us() - t >= 300000);
     assert_true(after.ru_nvcsw - before.ru_nvcsw <= 3); /* it blocked, and no tick woke it */
-    p = take(s); /* allowed without a change */
+    p = take(s);                                        /* allowed without a change */
     assert_int_equal(p->damage.n, 0);
     picture_unref(&p);
     source_close(&s);

@@ -15,7 +15,8 @@ static void assert_shows_pointer(const struct picture *p, int x, int y, uint32_t
     struct rect square = {x - SIZE / 2, y - SIZE / 2, SIZE, SIZE};
     for (int j = 0; j < H; j++)
         for (int i = 0; i < W; i++) {
-            uint32_t c = rect_contains(square, (struct rect){i, j, 1, 1}) ? colour : want[j * W + i];
+            uint32_t c =
+                rect_contains(square, (struct rect){i, j, 1, 1}) ? colour : want[j * W + i];
             if (pixel(p, i, j) != c)
                 fail_msg("pixel %d,%d is %06x, not %06x", i, j, pixel(p, i, j), c);
         }

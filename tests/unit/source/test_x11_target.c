@@ -3,6 +3,7 @@
 
 #include "source/x11_list.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,12 +36,11 @@ static void wrong_wishes_get_an_answer(void **state)
     assert_refused((struct source_config){.monitor = "1"}, ERR_NOT_FOUND, "it has: 0 screen");
     assert_refused((struct source_config){.region = "100x100+600+0"}, ERR_INVALID,
                    "not inside the screen, which is 641x403");
-    const char *wrong[] = {"", "100", "100x", "0x10+0+0", "10x10+0", "10x10+0+0+", "10x10+-1+0",
-                           "axb+c+d", "99999999999x1+0+0"};
+    const char *wrong[] = {"",           "100",        "100x",    "0x10+0+0",         "10x10+0",
+                           "10x10+0+0+", "10x10+-1+0", "axb+c+d", "99999999999x1+0+0"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_refused((struct source_config){.region = wrong[i]}, ERR_INVALID, "not a region");
-    assert_refused((struct source_config){.window = "nothing like it"}, ERR_NOT_FOUND,
-                   "no window");
+    assert_refused((struct source_config){.window = "nothing like it"}, ERR_NOT_FOUND, "no window");
     assert_refused((struct source_config){.window = "0x7654321"}, ERR_NOT_FOUND, "no window");
     assert_refused((struct source_config){.window = "editor"}, ERR_INVALID, "\"Editor one\"");
     assert_refused((struct source_config){.window = "editor"}, ERR_INVALID, "\"Editor two\"");
@@ -459,6 +459,33 @@ static void sizes_change_all_the_time(void **state)
     }
 }
 
+static int open_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+static void nothing_stays_open(void **state)
+{
+    (void)state;
+    artist_window(&artist, (struct rect){0, 0, 50, 50}, 1, "one");
+    int before = open_files();
+    for (int i = 0; i < 20; i++) {
+        struct source *s = fixture_open(
+            (struct source_config){.window = i % 2 ? "one" : NULL, .cursor = i % 3 != 0});
+        struct picture *p = take(s);
+        source_close(&s);
+        picture_unref(&p);
+        assert_refused((struct source_config){.window = "two"}, ERR_NOT_FOUND, "no window");
+    }
+    assert_int_equal(open_files(), before);
+}
+
 static void the_list_names_them(void **state)
 {
     (void)state;
@@ -503,6 +530,7 @@ int main(void)
         X11_TEST(a_framed_window_is_meant_without_its_frame),
         X11_TEST_AS(a_monitor_moves_and_goes, fixture_setup_xvnc, "Xvnc"),
         X11_TEST_AS(sizes_change_all_the_time, fixture_setup_xvnc, "Xvnc"),
+        X11_TEST(nothing_stays_open),
         X11_TEST(the_list_names_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

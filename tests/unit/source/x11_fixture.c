@@ -117,4 +117,3 @@ struct picture *settle(struct source *s)
     }
     return p;
 }
-

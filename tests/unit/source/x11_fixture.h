@@ -42,6 +42,9 @@ struct picture *wait_and_take(struct source *s);
 struct picture *settle(struct source *s);
 
 #define X11_TEST(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
-#define X11_TEST_AS(f, set_up, how) {#f " (" how ")", f, set_up, fixture_teardown, NULL}
+#define X11_TEST_AS(f, set_up, how)                                                                \
+    {                                                                                              \
+#f " (" how ")", f, set_up, fixture_teardown, NULL                                         \
+    }
 
 #endif

@@ -45,10 +45,12 @@ static void run(const char *program, int width, int height, int display_fd,
     bool vnc = !strcmp(program, "Xvnc");
     const char *xvfb_args[] = {"-screen", "0", screen};
     /* -rfbport -1: the tests need no VNC port, and a fixed one could be taken */
-    const char *xvnc_args[] = {"-geometry", size, "-depth", "24", "-interface", "127.0.0.1",
-                               "-SecurityTypes", "None", "-rfbport", "-1"};
+    const char *xvnc_args[] = {"-geometry",  size,        "-depth",         "24",
+                               "-interface", "127.0.0.1", "-SecurityTypes", "None",
+                               "-rfbport",   "-1"};
     const char **more = vnc ? xvnc_args : xvfb_args;
-    size_t n_more = vnc ? sizeof xvnc_args / sizeof *xvnc_args : sizeof xvfb_args / sizeof *xvfb_args;
+    size_t n_more =
+        vnc ? sizeof xvnc_args / sizeof *xvnc_args : sizeof xvfb_args / sizeof *xvfb_args;
     for (size_t i = 0; i < n_more; i++)
         args[n++] = more[i];
     for (; extra && *extra && n < ARGS_MAX - 1; extra++)
