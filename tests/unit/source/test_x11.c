@@ -33,7 +33,7 @@ static void changes_accumulate_over_held_buffers(void **state)
     (void)state;
     struct source *s = fixture_open((struct source_config){0});
     struct picture *held[2] = {0}, *last = settle(s);
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 120; i++) {
         int n = 1 + (int)artist_random(&artist, i % 10 ? 4 : 60);
         for (int k = 0; k < n; k++)
             artist_noise(&artist, artist.screen->root, W, H, artist_random(&artist, 8) ? 40 : 640);
@@ -118,7 +118,7 @@ static void *scribble(void *display)
     struct artist a;
     if (!artist_open(&a, display))
         return NULL;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1500; i++) {
         artist_noise(&a, a.screen->root, W, H, i % 50 ? 16 : 400);
         if (i % 20 == 0)
             artist_sync(&a);
