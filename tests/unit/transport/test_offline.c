@@ -43,12 +43,25 @@ static void no_path_fails_with_a_sentence(void **state)
     pair_close(&pair);
 }
 
+static void a_full_port_range_is_said(void **state)
+{
+    (void)state;
+    struct pair pair = {.trickle = CANDIDATES_LAST};
+    struct ice_config ice = {.udp_port_min = 42650, .udp_port_max = 42650};
+    pair_open(&pair, &ice);
+    assert_int_equal(peer_gather(pair.a.peer), 0);
+    assert_int_equal(peer_gather(pair.b.peer), ERR_IO);
+    assert_non_null(strstr(error_text(), "--udp-ports"));
+    pair_close(&pair);
+}
+
 int main(void)
 {
     if (!netns_enter())
         return TEST_SKIPPED;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connects_over_loopback),
+        cmocka_unit_test(a_full_port_range_is_said),
         cmocka_unit_test(no_path_fails_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

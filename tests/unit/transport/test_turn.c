@@ -72,6 +72,28 @@ static void a_stun_server_gives_a_reflexive_candidate(void **state)
     close(fd);
 }
 
+/* A server that does not answer delays on_gathered alone: host candidates are there at once, and a
+ * peer connects over them. */
+static void a_silent_stun_server_delays_nobody(void **state)
+{
+    (void)state;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    struct ice_server server = {.transport = 'u', .host = "127.0.0.1", .port = ntohs(at.sin_port)};
+    struct ice_config ice = {.servers = &server, .server_count = 1};
+    struct pair pair = {0};
+    pair_open(&pair, &ice);
+    pair_connect(&pair);
+    assert_false(pair.a.gathered);
+    assert_true(pair_run(&pair, both_gathered, 20));
+    print_message("gathered after %.1f s\n", (double)(clock_now_us() - pair.start_us) / 1e6);
+    pair_close(&pair);
+    close(fd);
+}
+
 /* --- TURN --- */
 
 static pid_t coturn;
@@ -197,6 +219,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stun_server_gives_a_reflexive_candidate),
+        cmocka_unit_test(a_silent_stun_server_delays_nobody),
         cmocka_unit_test(relayed_over_udp),
         cmocka_unit_test(relayed_over_tcp),
         cmocka_unit_test(a_wrong_password_gives_no_candidate),
