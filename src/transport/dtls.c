@@ -30,6 +30,8 @@ struct dtls_identity {
     EVP_PKEY *key;
     SSL_CTX *ctx;
     char fingerprint[160];
+    pthread_t warm_up;
+    bool warming; /* warm_up is to be joined */
 };
 
 struct dtls {
@@ -246,6 +248,16 @@ static bool make_context(struct dtls_identity *id)
            SSL_CTX_set_tlsext_use_srtp(id->ctx, "SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80") == 0;
 }
 
+/* libsrtp's start takes longer than a connection on one machine does. It is over before a peer has
+ * keys when it begins with the identity. */
+static void *warm_up(void *arg)
+{
+    (void)arg;
+    pthread_setname_np(pthread_self(), "hc-crypto");
+    srtp_library_init(); /* an error comes again from srtp_link_new */
+    return NULL;
+}
+
 struct dtls_identity *dtls_identity_new(void)
 {
     pthread_once(&init_once, init_once_fn);
@@ -259,7 +271,9 @@ struct dtls_identity *dtls_identity_new(void)
     if (!make_certificate(id) || !write_fingerprint(id) || !make_context(id)) {
         error_set(ERR_IO, "OpenSSL cannot make a certificate: %s", openssl_reason());
         dtls_identity_free(&id);
+        return NULL;
     }
+    id->warming = pthread_create(&id->warm_up, NULL, warm_up, NULL) == 0;
     return id;
 }
 
@@ -269,6 +283,8 @@ void dtls_identity_free(struct dtls_identity **identity)
     if (!id)
         return;
     *identity = NULL;
+    if (id->warming)
+        pthread_join(id->warm_up, NULL);
     SSL_CTX_free(id->ctx);
     X509_free(id->cert);
     EVP_PKEY_free(id->key);

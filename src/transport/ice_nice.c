@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <interfaces.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,9 +221,31 @@ static void add_servers(struct nice *n)
     }
 }
 
+/* libnice's warnings (a STUN server's name that does not resolve) as lines of ours. */
+static void on_library_log(const gchar *domain, GLogLevelFlags level, const gchar *text,
+                           gpointer ctx)
+{
+    (void)domain;
+    (void)ctx;
+    if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+        LOG_ERROR(ice, "libnice: %s", text);
+    else
+        LOG_WARN(ice, "libnice: %s", text);
+}
+
+static void take_library_log(void)
+{
+    g_log_set_handler("libnice",
+                      G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING |
+                          G_LOG_FLAG_FATAL | G_LOG_FLAG_RECURSION,
+                      on_library_log, NULL);
+}
+
 static int nice_open(struct ice **out, const struct ice_config *config)
 {
+    static pthread_once_t log_once = PTHREAD_ONCE_INIT;
     *out = NULL;
+    pthread_once(&log_once, take_library_log);
     struct nice *n = calloc(1, sizeof *n);
     if (!n)
         return error_set(ERR_MEMORY, "out of memory for ICE");

@@ -9,7 +9,8 @@
 
 #include "transport/ice.h"
 
-/* A certificate (ECDSA P-256) and its key, made once in a process, shared by its peers. */
+/* A certificate (ECDSA P-256) and its key, made once in a process, shared by its peers. Make it early:
+ * it takes some milliseconds, and starts a thread (hc-crypto) that readies SRTP in 50 more and ends. */
 struct dtls_identity;
 struct dtls_identity *dtls_identity_new(void); /* NULL with error_text() */
 void dtls_identity_free(struct dtls_identity **id);

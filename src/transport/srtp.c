@@ -65,16 +65,24 @@ static int create(srtp_t *out, enum srtp_suite suite, const uint8_t *key, srtp_s
     return 0;
 }
 
-int srtp_link_new(struct srtp_link **out, const struct srtp_keys *keys)
+int srtp_library_init(void)
 {
-    *out = NULL;
     pthread_once(&init_once, init_library);
     if (init_status != srtp_err_status_ok)
         return error_set(ERR_IO, "libsrtp does not start (error %d)", (int)init_status);
+    return 0;
+}
+
+int srtp_link_new(struct srtp_link **out, const struct srtp_keys *keys)
+{
+    *out = NULL;
+    int rc = srtp_library_init();
+    if (rc < 0)
+        return rc;
     struct srtp_link *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(ERR_MEMORY, "out of memory for SRTP");
-    int rc = create(&s->out, keys->suite, keys->local, ssrc_any_outbound, SENT_SLOTS);
+    rc = create(&s->out, keys->suite, keys->local, ssrc_any_outbound, SENT_SLOTS);
     if (rc == 0)
         rc = create(&s->in, keys->suite, keys->remote, ssrc_any_inbound, REPLAY_WINDOW);
     if (rc < 0) {

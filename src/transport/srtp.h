@@ -20,6 +20,10 @@ struct srtp_keys {
     uint8_t local[SRTP_MAX_KEY], remote[SRTP_MAX_KEY]; /* key, then salt */
 };
 
+/* Loads and self-tests the ciphers, once in a process; some 50 ms. srtp_link_new does it otherwise.
+ * Any thread. */
+int srtp_library_init(void);
+
 struct srtp_link;
 int srtp_link_new(struct srtp_link **out, const struct srtp_keys *keys);
 void srtp_link_free(struct srtp_link **s);
