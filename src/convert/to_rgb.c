@@ -39,8 +39,14 @@ static struct weights weights_of(const struct picture *in)
 }
 
 /* What pmulhrsw does. */
-static int mul(int a, int b) { return (a * b + 0x4000) >> 15; }
-static uint8_t clamp(int v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
+static int mul(int a, int b)
+{
+    return (a * b + 0x4000) >> 15;
+}
+static uint8_t clamp(int v)
+{
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
 
 static void row_plain(const uint8_t *y, const uint8_t *u, const uint8_t *v, uint8_t *dst, int n,
                       const struct weights *w)
@@ -80,8 +86,8 @@ __attribute__((target("avx2"))) static void row_avx2(const uint8_t *y, const uin
         __m256i g = _mm256_sub_epi16(luma, _mm256_mulhrs_epi16(cu, wgu));
         g = _mm256_sub_epi16(g, _mm256_mulhrs_epi16(cv, wgv));
         /* Within each half: b0..b7 r0..r7 and g0..g7 255.., then pairs, then pixels. */
-        __m256i br = _mm256_packus_epi16(_mm256_srai_epi16(b, SUM_BITS),
-                                         _mm256_srai_epi16(r, SUM_BITS));
+        __m256i br =
+            _mm256_packus_epi16(_mm256_srai_epi16(b, SUM_BITS), _mm256_srai_epi16(r, SUM_BITS));
         __m256i ga = _mm256_packus_epi16(_mm256_srai_epi16(g, SUM_BITS), _mm256_set1_epi16(255));
         __m256i bg = _mm256_unpacklo_epi8(br, ga), ra = _mm256_unpackhi_epi8(br, ga);
         __m256i low = _mm256_unpacklo_epi16(bg, ra), high = _mm256_unpackhi_epi16(bg, ra);

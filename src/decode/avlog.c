@@ -17,7 +17,10 @@ static void on_message(void *avcl, int level, const char *fmt, va_list ap)
     LOG_RATE(ffmpeg, LOG_LEVEL_DEBUG, "%s", line);
 }
 
-static void set_callback(void) { av_log_set_callback(on_message); }
+static void set_callback(void)
+{
+    av_log_set_callback(on_message);
+}
 
 void avlog_route(void)
 {

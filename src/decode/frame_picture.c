@@ -16,11 +16,11 @@ struct node {
 };
 
 struct frame_pictures {
-    atomic_int refs; /* the owner and each picture that is out */
+    atomic_int refs;      /* the owner and each picture that is out */
     pthread_mutex_t lock; /* guards `spare` */
     struct node *spare;
-    struct node *current;      /* what the next frame is decoded into */
-    AVFrame *tmp;              /* read back or converted */
+    struct node *current; /* what the next frame is decoded into */
+    AVFrame *tmp;         /* read back or converted */
     struct SwsContext *sws;
 };
 
@@ -158,8 +158,9 @@ static int convert(struct frame_pictures *p, AVFrame *frame)
 {
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
     if (!desc || (desc->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)))
-        return error_set(ERR_UNSUPPORTED, "pictures of the format %s cannot be shown; send 8-bit "
-                                          "4:2:0 or 4:4:4",
+        return error_set(ERR_UNSUPPORTED,
+                         "pictures of the format %s cannot be shown; send 8-bit "
+                         "4:2:0 or 4:4:4",
                          desc ? desc->name : "unknown");
     bool coarse = desc->nb_components < 3 || (desc->log2_chroma_w && desc->log2_chroma_h);
     av_frame_unref(p->tmp);
@@ -168,12 +169,13 @@ static int convert(struct frame_pictures *p, AVFrame *frame)
     p->tmp->height = frame->height;
     if (av_frame_get_buffer(p->tmp, 0) < 0)
         return error_set(ERR_MEMORY, "out of memory");
-    p->sws = sws_getCachedContext(p->sws, frame->width, frame->height, frame->format,
-                                  frame->width, frame->height, p->tmp->format,
-                                  SWS_BILINEAR | SWS_ACCURATE_RND, NULL, NULL, NULL);
+    p->sws = sws_getCachedContext(p->sws, frame->width, frame->height, frame->format, frame->width,
+                                  frame->height, p->tmp->format, SWS_BILINEAR | SWS_ACCURATE_RND,
+                                  NULL, NULL, NULL);
     if (!p->sws)
-        return error_set(ERR_UNSUPPORTED, "pictures of the format %s cannot be shown; send 8-bit "
-                                          "4:2:0 or 4:4:4",
+        return error_set(ERR_UNSUPPORTED,
+                         "pictures of the format %s cannot be shown; send 8-bit "
+                         "4:2:0 or 4:4:4",
                          desc->name);
     /* Both sides in the same range and matrix: only the number of bits and chroma changes. */
     int range = frame->color_range == AVCOL_RANGE_JPEG;

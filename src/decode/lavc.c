@@ -28,9 +28,9 @@ struct times {
 struct lavc {
     struct decoder base;
     AVCodecContext *ctx;
-    AVBufferRef *device;        /* NULL: on the CPU */
-    enum AVPixelFormat hw_fmt;  /* NONE: on the CPU */
-    AVBufferRef *input;         /* the packet's bytes, padded; reused */
+    AVBufferRef *device;       /* NULL: on the CPU */
+    enum AVPixelFormat hw_fmt; /* NONE: on the CPU */
+    AVBufferRef *input;        /* the packet's bytes, padded; reused */
     AVPacket *packet;
     struct frame_pictures *pictures;
     struct refs *refs;
@@ -61,8 +61,8 @@ static enum AVPixelFormat choose_hw_format(AVCodecContext *ctx, const enum AVPix
     return AV_PIX_FMT_NONE;
 }
 
-static int lavc_open(struct decoder **out, const struct decoder_ops *ops,
-                     enum AVHWDeviceType type, enum AVPixelFormat hw_fmt)
+static int lavc_open(struct decoder **out, const struct decoder_ops *ops, enum AVHWDeviceType type,
+                     enum AVPixelFormat hw_fmt)
 {
     avlog_route();
     const AVCodec *codec = avcodec_find_decoder_by_name("hevc");
@@ -105,9 +105,10 @@ static int lavc_open(struct decoder **out, const struct decoder_ops *ops,
     return 0;
 fail:
     lavc_close(&d->base);
-    return error_set(error, error == ERR_MEMORY ? "out of memory"
-                                                : "the decoder %s cannot be opened; use "
-                                                  "--decoder auto",
+    return error_set(error,
+                     error == ERR_MEMORY ? "out of memory"
+                                         : "the decoder %s cannot be opened; use "
+                                           "--decoder auto",
                      ops->name);
 }
 
@@ -254,8 +255,8 @@ static bool hw_probe(enum AVHWDeviceType type, char *reason, size_t reason_len)
         const AVCodecHWConfig *c = avcodec_get_hw_config(codec, i);
         if (!c)
             break;
-        known |= c->device_type == type &&
-                 (c->methods & AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX) != 0;
+        known |=
+            c->device_type == type && (c->methods & AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX) != 0;
     }
     if (!known) {
         snprintf(reason, reason_len, "libavcodec was built without it");

@@ -5,18 +5,31 @@
 
 /* NAL unit types, H.265 table 7-1. */
 enum {
-    T_RADL_N = 6, T_RASL_N = 8, T_RASL_R = 9, T_RSV_VCL_R15 = 15,
-    T_BLA_W_LP = 16, T_BLA_N_LP = 18, T_IDR_W_RADL = 19, T_IDR_N_LP = 20,
-    T_IRAP_LAST = 23, T_VCL_LAST = 31, T_SPS = 33, T_PPS = 34, T_AUD = 35,
-    T_EOS = 36, T_FD = 38, T_SEI_PREFIX = 39, T_SEI_SUFFIX = 40,
+    T_RADL_N = 6,
+    T_RASL_N = 8,
+    T_RASL_R = 9,
+    T_RSV_VCL_R15 = 15,
+    T_BLA_W_LP = 16,
+    T_BLA_N_LP = 18,
+    T_IDR_W_RADL = 19,
+    T_IDR_N_LP = 20,
+    T_IRAP_LAST = 23,
+    T_VCL_LAST = 31,
+    T_SPS = 33,
+    T_PPS = 34,
+    T_AUD = 35,
+    T_EOS = 36,
+    T_FD = 38,
+    T_SEI_PREFIX = 39,
+    T_SEI_SUFFIX = 40,
 };
 
 enum {
-    MAX_SPS = 16,  /* 7.4.3.2.1 */
-    MAX_PPS = 64,  /* 7.4.3.3.1 */
-    MAX_RPS = 64,  /* num_short_term_ref_pic_sets */
+    MAX_SPS = 16, /* 7.4.3.2.1 */
+    MAX_PPS = 64, /* 7.4.3.3.1 */
+    MAX_RPS = 64, /* num_short_term_ref_pic_sets */
     MAX_LT_SPS = 32,
-    MAX_DPB = 16,  /* A.4.2 */
+    MAX_DPB = 16, /* A.4.2 */
 };
 
 /* Bits of a NAL unit; emulation prevention bytes (7.4.2) are skipped as they come. Past the end
@@ -102,15 +115,18 @@ struct pps {
 struct refs {
     struct sps sps[MAX_SPS];
     struct pps pps[MAX_PPS];
-    bool started;      /* an IRAP was seen since the reset */
-    bool skip_rasl;    /* NoRaslOutputFlag of the last IRAP (8.1.3) */
+    bool started;   /* an IRAP was seen since the reset */
+    bool skip_rasl; /* NoRaslOutputFlag of the last IRAP (8.1.3) */
     bool after_eos;
     int32_t prev_tid0_poc; /* 8.3.1 */
     int n;
     int32_t poc[MAX_DPB + 1]; /* the pictures that may be referred to; the newest is last */
 };
 
-struct refs *refs_new(void) { return calloc(1, sizeof(struct refs)); }
+struct refs *refs_new(void)
+{
+    return calloc(1, sizeof(struct refs));
+}
 
 void refs_free(struct refs **r)
 {
@@ -124,7 +140,10 @@ void refs_reset(struct refs *r)
     r->n = 0;
 }
 
-bool refs_started(const struct refs *r) { return r->started; }
+bool refs_started(const struct refs *r)
+{
+    return r->started;
+}
 
 void refs_drop_last(struct refs *r)
 {
@@ -313,7 +332,8 @@ static void parse_pps(struct refs *r, struct bits *b)
 struct needed {
     int n;
     struct {
-        int32_t poc, mask; /* matches (their poc & mask) == poc: long-term ones may give LSBs only */
+        int32_t poc,
+            mask; /* matches (their poc & mask) == poc: long-term ones may give LSBs only */
         bool used;
     } ref[2 * MAX_DPB];
 };

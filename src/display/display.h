@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 enum display_event {
-    DISPLAY_NONE,    /* the timeout passed, or woken */
-    DISPLAY_QUIT,    /* Q, Esc, or the window was closed */
+    DISPLAY_NONE,         /* the timeout passed, or woken */
+    DISPLAY_QUIT,         /* Q, Esc, or the window was closed */
     DISPLAY_TOGGLE_STATS, /* S: the caller turns its overlay text on or off */
 };
 

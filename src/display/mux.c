@@ -19,8 +19,8 @@ struct mux {
     AVIOContext *io;
     AVPacket *packet;
     struct sink *sink; /* borrows */
-    int64_t last_dts; /* in the stream's time base */
-    int error;        /* of the sink: the first one */
+    int64_t last_dts;  /* in the stream's time base */
+    int error;         /* of the sink: the first one */
     /* Bytes of the cluster that is being built: written by one write(2), so that a killed program
      * leaves no half of it behind. */
     uint8_t *pending;
@@ -234,4 +234,7 @@ int mux_close(struct mux **pm)
     return e;
 }
 
-void mux_abandon(struct mux **m) { mux_free(m); }
+void mux_abandon(struct mux **m)
+{
+    mux_free(m);
+}

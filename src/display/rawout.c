@@ -33,9 +33,8 @@ static int write_y4m_header(struct rawout *r, enum raw_fmt fmt)
 {
     /* Chroma of 4:2:0 sits left, as in MPEG-2 and in what HEVC signals by default. */
     char line[160];
-    int n = snprintf(line, sizeof line,
-                     "YUV4MPEG2 W%d H%d F%d:1 Ip A1:1 C%s XCOLORRANGE=LIMITED\n", r->width,
-                     r->height, r->config.fps > 0 ? r->config.fps : 60,
+    int n = snprintf(line, sizeof line, "YUV4MPEG2 W%d H%d F%d:1 Ip A1:1 C%s XCOLORRANGE=LIMITED\n",
+                     r->width, r->height, r->config.fps > 0 ? r->config.fps : 60,
                      fmt == RAW_I444 ? "444" : "420mpeg2");
     return sink_write(r->sink, line, (size_t)n);
 }
@@ -106,7 +105,8 @@ int rawout_open(struct rawout **out, const struct rawout_config *config)
     *out = NULL;
     if (config->y4m && config->fmt != RAW_AUTO && config->fmt != RAW_I420 &&
         config->fmt != RAW_I444)
-        return error_set(ERR_INVALID, "Y4M holds i420 or i444 pictures alone; use --raw for others");
+        return error_set(ERR_INVALID,
+                         "Y4M holds i420 or i444 pictures alone; use --raw for others");
     struct rawout *r = calloc(1, sizeof *r);
     if (!r)
         return error_set(ERR_MEMORY, "out of memory");
@@ -128,9 +128,18 @@ fail:
     return e;
 }
 
-void rawout_push(struct rawout *r, struct picture *pic) { queue_push(r->queue, pic); }
-struct queue_stats rawout_stats(struct rawout *r) { return queue_get_stats(r->queue); }
-int64_t rawout_written(struct rawout *r) { return atomic_load(&r->written); }
+void rawout_push(struct rawout *r, struct picture *pic)
+{
+    queue_push(r->queue, pic);
+}
+struct queue_stats rawout_stats(struct rawout *r)
+{
+    return queue_get_stats(r->queue);
+}
+int64_t rawout_written(struct rawout *r)
+{
+    return atomic_load(&r->written);
+}
 
 void rawout_close(struct rawout **pr, int64_t timeout_us)
 {

@@ -10,11 +10,11 @@
 
 enum raw_fmt { RAW_AUTO, RAW_I420, RAW_I444, RAW_NV12, RAW_BGR24, RAW_RGB24 };
 struct rawout_config {
-    const char *path;   /* "-": standard output */
+    const char *path; /* "-": standard output */
     bool y4m;
-    enum raw_fmt fmt;   /* RAW_AUTO: i420, or i444 for a 4:4:4 stream */
+    enum raw_fmt fmt;    /* RAW_AUTO: i420, or i444 for a 4:4:4 stream */
     bool stop_on_resize; /* else later pictures are scaled into the first size, aspect kept */
-    int fps;            /* for the Y4M header */
+    int fps;             /* for the Y4M header */
     void (*on_end)(void *ctx, int error, const char *text); /* the writer thread stopped by itself:
                         reader gone (EPIPE), disk full, or a resize with stop_on_resize (error 0) */
     void *ctx;
@@ -25,7 +25,8 @@ int rawout_open(struct rawout **out, const struct rawout_config *config); /* cre
 void rawout_push(struct rawout *r, struct picture *pic);
 struct queue_stats rawout_stats(struct rawout *r);
 int64_t rawout_written(struct rawout *r); /* pictures written whole */
-/* Writes what is queued (at most timeout_us; then gives up even on a stuck pipe), stops the thread. */
+/* Writes what is queued (at most timeout_us; then gives up even on a stuck pipe), stops the thread.
+ */
 void rawout_close(struct rawout **r, int64_t timeout_us);
 
 #endif

@@ -17,7 +17,7 @@
 enum {
     QUEUE_UNITS = 256,
     QUEUE_BYTES = 32 << 20,
-    FLUSH_US = 500000,        /* what came is in the file after this much: half of what is promised */
+    FLUSH_US = 500000, /* what came is in the file after this much: half of what is promised */
     ASK_AGAIN_US = 1000000,
     JUMP_90K = 10 * 90000,    /* time stamps that jump by more began anew */
     LAST_DURATION_90K = 3000, /* of the last picture, when nothing is known */
@@ -36,12 +36,12 @@ struct record {
     /* The sink of the open file. `lock` guards it: record_close aborts it from outside. */
     pthread_mutex_t lock;
     struct sink *sink;
-    bool give_up;      /* later sinks are aborted at once */
+    bool give_up; /* later sinks are aborted at once */
 
     /* The writer thread's. */
     struct mux *mux;
     struct refs *refs;
-    struct hevc_sps sps;     /* of the open file */
+    struct hevc_sps sps; /* of the open file */
     int files;
     struct access_unit *held; /* is written when its duration is known, or at the next flush */
     int64_t held_90k;
@@ -99,8 +99,8 @@ static int write_held(struct record *r, int64_t duration_90k)
 {
     if (!r->held)
         return 0;
-    int e = mux_write(r->mux, r->held, r->held_90k - r->begun_90k,
-                      duration_90k > 0 ? duration_90k : 1);
+    int e =
+        mux_write(r->mux, r->held, r->held_90k - r->begun_90k, duration_90k > 0 ? duration_90k : 1);
     access_unit_unref(&r->held);
     return e;
 }

@@ -11,8 +11,8 @@
 #include "base/queue.h"
 
 struct record_config {
-    const char *path; /* .mkv or .mp4 */
-    void (*on_gap)(void *ctx);  /* a key frame is wanted */
+    const char *path;                                       /* .mkv or .mp4 */
+    void (*on_gap)(void *ctx);                              /* a key frame is wanted */
     void (*on_end)(void *ctx, int error, const char *text); /* it failed: disk full, … */
     void *ctx;
 };
@@ -20,6 +20,7 @@ struct record;
 int record_open(struct record **out, const struct record_config *config); /* creates the file now */
 void record_push(struct record *r, struct access_unit *au); /* takes; one thread (net) */
 struct queue_stats record_stats(struct record *r);
-void record_close(struct record **r, int64_t timeout_us); /* writes what is queued and the trailer */
+void record_close(struct record **r,
+                  int64_t timeout_us); /* writes what is queued and the trailer */
 
 #endif

@@ -56,8 +56,7 @@ struct repixel *repixel_new(enum raw_fmt fmt, int width, int height)
     r->height = height;
     int n = av_image_get_buffer_size(r->to, width, height, 1);
     r->out = n > 0 ? av_mallocz((size_t)n + 64) : NULL; /* SIMD stores may pass the end */
-    if (!r->out ||
-        av_image_fill_arrays(r->plane, r->stride, r->out, r->to, width, height, 1) < 0) {
+    if (!r->out || av_image_fill_arrays(r->plane, r->stride, r->out, r->to, width, height, 1) < 0) {
         repixel_free(&r);
         return NULL;
     }
@@ -76,7 +75,10 @@ void repixel_free(struct repixel **pr)
     free(r);
 }
 
-size_t repixel_bytes(const struct repixel *r) { return r->bytes; }
+size_t repixel_bytes(const struct repixel *r)
+{
+    return r->bytes;
+}
 
 struct rect repixel_fit(int width, int height, int w, int h)
 {
@@ -111,9 +113,8 @@ static void clear_black(struct repixel *r)
 static int set_up(struct repixel *r, const struct picture *pic, struct rect fit)
 {
     enum AVPixelFormat from = av_of_pix(pic->fmt);
-    if (r->sws && r->from == from && r->from_width == pic->width &&
-        r->from_height == pic->height && r->from_full == pic->full_range &&
-        r->from_601 == pic->bt601)
+    if (r->sws && r->from == from && r->from_width == pic->width && r->from_height == pic->height &&
+        r->from_full == pic->full_range && r->from_601 == pic->bt601)
         return 0;
     sws_freeContext(r->sws);
     r->sws = NULL;
@@ -132,8 +133,8 @@ static int set_up(struct repixel *r, const struct picture *pic, struct rect fit)
     av_opt_set_int(r->sws, "src_range", full, 0);
     av_opt_set_int(r->sws, "dst_range", rgb, 0);
     /* Sharp when it is enlarged or reduced; chroma is interpolated, not repeated. */
-    av_opt_set_int(r->sws, "sws_flags", SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT |
-                                            SWS_FULL_CHR_H_INP, 0);
+    av_opt_set_int(r->sws, "sws_flags",
+                   SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP, 0);
     if (sws_init_context(r->sws, NULL, NULL) < 0) {
         sws_freeContext(r->sws);
         r->sws = NULL;

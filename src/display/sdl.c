@@ -1,8 +1,8 @@
 /* The window, by SDL2. A graphics card converts and scales the picture when there is one; else
  * the CPU converts (libyuv) and SDL's software renderer scales, without Mesa's software OpenGL,
  * which costs hundreds of megabytes and milliseconds. */
-#include "base/error.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "convert/convert.h"
 #include "display/display.h"
@@ -220,8 +220,8 @@ static int upload(struct sdl_display *d, const struct picture *pic)
     if (!d->picture || d->format != format || d->width != pic->width || d->height != pic->height) {
         if (d->picture)
             SDL_DestroyTexture(d->picture);
-        d->picture = SDL_CreateTexture(d->renderer, format, SDL_TEXTUREACCESS_STREAMING,
-                                       pic->width, pic->height);
+        d->picture = SDL_CreateTexture(d->renderer, format, SDL_TEXTUREACCESS_STREAMING, pic->width,
+                                       pic->height);
         if (!d->picture)
             return sdl_failed("a picture cannot be shown");
         SDL_SetTextureBlendMode(d->picture, SDL_BLENDMODE_NONE);

@@ -95,8 +95,7 @@ int sink_open(struct sink **out, const char *path)
     *out = s;
     return 0;
 fail:
-    error_set(ERR_IO, "%s cannot be written: %s; choose another file", name_of(s),
-              strerror(errno));
+    error_set(ERR_IO, "%s cannot be written: %s; choose another file", name_of(s), strerror(errno));
     sink_close(&s);
     return ERR_IO;
 }
@@ -122,8 +121,14 @@ void sink_abort(struct sink *s)
         return; /* the counter is full: it is readable already */
 }
 
-bool sink_aborted(const struct sink *s) { return atomic_load(&s->aborted); }
-bool sink_seekable(const struct sink *s) { return s->regular; }
+bool sink_aborted(const struct sink *s)
+{
+    return atomic_load(&s->aborted);
+}
+bool sink_seekable(const struct sink *s)
+{
+    return s->regular;
+}
 
 bool sink_seek(struct sink *s, int64_t offset)
 {
@@ -156,8 +161,9 @@ static int write_failed(const struct sink *s, int err)
     if (err == EPIPE || err == ECONNRESET)
         return error_set(ERR_ENDED, "the reader of %s went away", name_of(s));
     if (err == ENOSPC || err == EDQUOT || err == EFBIG)
-        return error_set(ERR_IO, "%s cannot be written any further: %s; make room or choose another "
-                                 "disk",
+        return error_set(ERR_IO,
+                         "%s cannot be written any further: %s; make room or choose another "
+                         "disk",
                          name_of(s), strerror(err));
     return error_set(ERR_IO, "%s cannot be written: %s", name_of(s), strerror(err));
 }
@@ -180,8 +186,8 @@ int sink_write(struct sink *s, const void *data, size_t len)
                 continue;
         }
         size_t n = s->whole || s->nonblocking || len < SAFE_CHUNK ? len : SAFE_CHUNK;
-        ssize_t done = s->socket ? send(s->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                 : write(s->fd, p, n);
+        ssize_t done =
+            s->socket ? send(s->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(s->fd, p, n);
         if (done < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
         if (done < 0)

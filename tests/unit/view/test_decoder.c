@@ -258,9 +258,8 @@ static void table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_ffmpeg), cmocka_unit_test(ten_bits),
-        cmocka_unit_test(size_change),   cmocka_unit_test(loss),
-        cmocka_unit_test(damaged),       cmocka_unit_test(garbage),
+        cmocka_unit_test(equals_ffmpeg), cmocka_unit_test(ten_bits), cmocka_unit_test(size_change),
+        cmocka_unit_test(loss),          cmocka_unit_test(damaged),  cmocka_unit_test(garbage),
         cmocka_unit_test(table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

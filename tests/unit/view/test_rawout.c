@@ -69,7 +69,8 @@ static struct picture *grey(enum pix_fmt fmt, int w, int h, int y, int u, int v)
     int value[3] = {y, u, v};
     for (int i = 0; i < picture_planes(fmt); i++)
         for (int row = 0; row < picture_rows(fmt, h, i); row++)
-            memset(p->plane[i] + row * p->stride[i], value[i], (size_t)picture_row_bytes(fmt, w, i));
+            memset(p->plane[i] + row * p->stride[i], value[i],
+                   (size_t)picture_row_bytes(fmt, w, i));
     return p;
 }
 
@@ -163,7 +164,10 @@ static void formats(void **state)
         }
 }
 
-static int rounded(double v) { return v < 0 ? 0 : v > 255 ? 255 : (int)lrint(v); }
+static int rounded(double v)
+{
+    return v < 0 ? 0 : v > 255 ? 255 : (int)lrint(v);
+}
 
 /* Every sample of RGB is within one of the exact value, saturated blue included. */
 static void rgb_is_exact(void **state)
@@ -415,9 +419,10 @@ static void standard_output(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(file_equals_ffmpeg), TEST(formats),       TEST(y4m), TEST(rgb_is_exact),      TEST(resize_scales),
-        TEST(resize_stops),       TEST(fit),           TEST(stalled_pipe),  TEST(reader_leaves),
-        TEST(fifo_waits),         TEST(disk_full),     TEST(unwritable),    TEST(standard_output),
+        TEST(file_equals_ffmpeg), TEST(formats),      TEST(y4m),       TEST(rgb_is_exact),
+        TEST(resize_scales),      TEST(resize_stops), TEST(fit),       TEST(stalled_pipe),
+        TEST(reader_leaves),      TEST(fifo_waits),   TEST(disk_full), TEST(unwritable),
+        TEST(standard_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,10 @@ static const char *const kinds[] = {"mkv", "mp4"};
 
 static char dir[64], path[128];
 
-static void name_file(const char *kind) { snprintf(path, sizeof path, "%s/out.%s", dir, kind); }
+static void name_file(const char *kind)
+{
+    snprintf(path, sizeof path, "%s/out.%s", dir, kind);
+}
 
 static int make_dir(void **state)
 {
@@ -93,8 +96,8 @@ static bool read_recording(const char *name, struct found *out)
     AVPacket *p = av_packet_alloc();
     while (av_read_frame(fmt, p) == 0) {
         for (int at = 0; at + 4 < p->size;) { /* length-prefixed NAL units */
-            int len = p->data[at] << 24 | p->data[at + 1] << 16 | p->data[at + 2] << 8 |
-                      p->data[at + 3];
+            int len =
+                p->data[at] << 24 | p->data[at + 1] << 16 | p->data[at + 2] << 8 | p->data[at + 3];
             int type = p->data[at + 4] >> 1 & 0x3f;
             out->parameter_sets += type >= 32 && type <= 34;
             at += 4 + len;
@@ -239,7 +242,10 @@ struct calls {
     char text[256];
 };
 
-static void on_gap(void *ctx) { atomic_fetch_add(&((struct calls *)ctx)->gaps, 1); }
+static void on_gap(void *ctx)
+{
+    atomic_fetch_add(&((struct calls *)ctx)->gaps, 1);
+}
 
 static void on_end(void *ctx, int error, const char *text)
 {
