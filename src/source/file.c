@@ -112,7 +112,8 @@ static void *reader_main(void *arg)
     struct file_source *f = arg;
     struct file_pace pace = {.interval_us = file_stream_interval_us(f->stream),
                              .gap_us = file_stream_gap_us(f->stream),
-                             .live = file_stream_live(f->stream)};
+                             .live = file_stream_live(f->stream),
+                             .begun_us = file_stream_begun_us(f->stream)};
     int64_t next_ok_us = INT64_MIN / 2;
     char reason[sizeof f->reason] = "";
     int rc;

@@ -133,6 +133,8 @@ int file_input_more_head(struct file_input *in)
     ssize_t n = read_fd(in, in->head + in->head_len, in->head_cap - in->head_len, FIRST_BYTES_US);
     if (n < 0)
         return (int)n;
+    if (!in->head_len)
+        in->begun_us = clock_now_us();
     in->head_len += (size_t)n;
     in->head_ended = n == 0;
     return n > 0;
@@ -202,6 +204,7 @@ static int open_named(struct file_input *in, const char *spec)
     snprintf(in->path, sizeof in->path, "%s", spec);
     show_url(in->shown, sizeof in->shown, spec);
     in->live = true;
+    in->begun_us = clock_now_us();
     return 0;
 }
 

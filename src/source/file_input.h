@@ -22,6 +22,7 @@ struct file_input {
     uint8_t *head;    /* owns; bytes that were looked at, and are read again */
     size_t head_len, head_cap, head_pos;
     bool head_ended;  /* the input ended within the head */
+    int64_t begun_us; /* when its first bytes came, or it was asked for them */
     int wake;
     atomic_bool cancelled;
 };

@@ -33,7 +33,8 @@ int64_t file_pace_next(struct file_pace *p, int64_t media_us, int64_t arrival_us
                step > p->gap_us;
     if (odd) {
         step = p->interval_us;
-        anchor(p, media_us, first ? arrival_us : p->last_due_us + step);
+        int64_t start = p->live && p->begun_us && p->begun_us < arrival_us ? p->begun_us : arrival_us;
+        anchor(p, media_us, first ? start : p->last_due_us + step);
     }
     int64_t due = p->anchor_due_us + elapsed(p, media_us);
     if (arrival_us > due + LATE_MAX_US) {

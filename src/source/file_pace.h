@@ -17,6 +17,7 @@ struct file_pace {
      * here, so that what piled up on the way is worked off instead of staying as delay; and the
      * media time of what comes late is when it came. */
     bool live;
+    int64_t begun_us; /* live: when its first bytes came; 0: not known */
 
     /* private */
     bool anchored, jumped;

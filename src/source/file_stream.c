@@ -147,8 +147,30 @@ static bool has_picture(const struct access_unit *au)
     return false;
 }
 
-static void watch_order(struct file_stream *s, int64_t media_us)
+/* NULL: viewers can decode it as it is, picture by picture. */
+static const char *why_not_as_it_is(const struct file_stream *s, const struct hevc_sps *sps)
 {
+    if (s->decode_always)
+        return "it is wanted so";
+    if (!sps)
+        return "it has no readable SPS";
+    /* A decoder waits for as many pictures as the SPS lets be out of order (C.5.2.2). */
+    if (sps->max_num_reorder > 0)
+        return "it has B-frames";
+    if (sps->bit_depth_luma != 8 || sps->bit_depth_chroma != 8)
+        return "it has more than 8 bits a sample";
+    if (sps->chroma_format_idc != 1 && sps->chroma_format_idc != 3)
+        return "it is neither 4:2:0 nor 4:4:4";
+    return NULL;
+}
+
+/* What was chosen at open cannot be changed any more; but it is said when it was wrong. */
+static void watch(struct file_stream *s, const struct access_unit *au, int64_t media_us)
+{
+    const char *why = au->irap ? why_not_as_it_is(s, param_sets_sps(s->params)) : NULL;
+    if (why)
+        LOG_RATE(source, LOG_LEVEL_WARN, "%s has changed: %s; viewers may not show it", s->in.shown,
+                 why);
     if (media_us == FILE_PACE_UNKNOWN)
         return;
     if (s->last_media_us != FILE_PACE_UNKNOWN && media_us <= s->last_media_us)
@@ -175,7 +197,7 @@ static int next_au(struct file_stream *s, struct file_item *out)
             access_unit_unref(&au);
             continue;
         }
-        watch_order(s, media_us);
+        watch(s, au, media_us);
         *out = (struct file_item){.au = au, .media_us = media_us};
         return 0;
     }
@@ -259,23 +281,6 @@ int file_stream_next(struct file_stream *s, struct file_item *out)
 }
 
 /* ---- open ---- */
-
-/* NULL: viewers can decode it as it is, picture by picture. */
-static const char *why_not_as_it_is(const struct file_stream *s, const struct hevc_sps *sps)
-{
-    if (s->decode_always)
-        return "it is wanted so";
-    if (!sps)
-        return "it has no readable SPS";
-    /* A decoder waits for as many pictures as the SPS lets be out of order (C.5.2.2). */
-    if (sps->max_num_reorder > 0)
-        return "it has B-frames";
-    if (sps->bit_depth_luma != 8 || sps->bit_depth_chroma != 8)
-        return "it has more than 8 bits a sample";
-    if (sps->chroma_format_idc != 1 && sps->chroma_format_idc != 3)
-        return "it is neither 4:2:0 nor 4:4:4";
-    return NULL;
-}
 
 static void describe(struct source_info *info, const struct file_stream *s, const char *codec)
 {
@@ -467,6 +472,7 @@ int file_stream_rewind(struct file_stream *s)
 void file_stream_cancel(struct file_stream *s) { file_input_cancel(&s->in); }
 const char *file_stream_name(const struct file_stream *s) { return s->in.shown; }
 bool file_stream_live(const struct file_stream *s) { return s->in.live; }
+int64_t file_stream_begun_us(const struct file_stream *s) { return s->in.begun_us; }
 int64_t file_stream_interval_us(const struct file_stream *s) { return s->interval_us; }
 
 int64_t file_stream_gap_us(const struct file_stream *s)

@@ -27,6 +27,7 @@ void file_stream_cancel(struct file_stream *s);
 
 const char *file_stream_name(const struct file_stream *s); /* for messages */
 bool file_stream_live(const struct file_stream *s);          /* has its own pace */
+int64_t file_stream_begun_us(const struct file_stream *s);    /* see file_pace.h */
 int64_t file_stream_interval_us(const struct file_stream *s); /* between two pictures */
 int64_t file_stream_gap_us(const struct file_stream *s);      /* see file_pace.h */
 
