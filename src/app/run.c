@@ -14,10 +14,24 @@ static void *volatile signal_object; /* what the handler stops; set before the h
 static void (*signal_stop)(void *object);
 static volatile sig_atomic_t signals_seen;
 
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* A second signal ends at once; but a wrapper such as timeout(1) and the terminal may both pass
+ * on one Ctrl-C, so what follows within a moment is the same one. */
 static void on_signal(int sig)
 {
-    if (signals_seen++) /* a second one ends at once */
-        _exit(128 + sig);
+    static int64_t first_us;
+    if (signals_seen++) {
+        if (now_us() - first_us > 300000)
+            _exit(128 + sig);
+        return;
+    }
+    first_us = now_us();
     signal_stop(signal_object);
 }
 
@@ -38,13 +52,6 @@ static void release_signals(void)
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
-}
-
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 bool run_open_stats(struct run *run, const struct common_options *o)
