@@ -48,7 +48,8 @@ struct run {
     void *object;
     void (*stop)(void *object);                      /* async-signal-safe */
     int (*wait)(void *object, int64_t timeout_us);
-    void (*tick)(void *object, struct run *run);     /* once a second */
+    void (*tick)(void *object, struct run *run);     /* once a second, and at the end */
+    void *ended; /* the last line of the statistics, a cJSON *; under the object's own callback */
 };
 bool run_open_stats(struct run *run, const struct common_options *o);
 /* Until it ends, Ctrl-C, or --duration. The exit status. */

@@ -111,7 +111,10 @@ static void on_event(void *ctx, const hevcast_event *e)
         cJSON_AddStringToObject(o, "path", e->text);
     else if (e->text[0])
         cJSON_AddStringToObject(o, "reason", e->text);
-    run_write_json(&s->run, o);
+    if (e->type == HEVCAST_EVENT_ENDED)
+        s->run.ended = o;
+    else
+        run_write_json(&s->run, o);
     if (e->type == HEVCAST_EVENT_CONNECTED)
         status_note("viewer %s is connected (%s)", e->viewer_id, e->text);
     else if (e->type == HEVCAST_EVENT_VIEWER_LEFT)

@@ -121,7 +121,8 @@ static void on_event(void *ctx, const hevcast_event *e)
         cJSON_AddStringToObject(o, "reason", e->text);
         if (!e->error)
             status_note("%s", e->text);
-        break;
+        s->run.ended = o;
+        return;
     default:
         return;
     }

@@ -31,9 +31,12 @@ int main(int argc, char **argv)
         printf("hevcast %s\n", hevcast_version());
         return EXIT_OK;
     }
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (!strcmp(argv[1], verbs[i].name))
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (!strcmp(argv[1], verbs[i].name)) {
+            argv[1] = argv[0]; /* getopt names the program in its messages */
             return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
     fprintf(stderr, "hevcast: there is no verb \"%s\"; there are share, view and list\n", argv[1]);
     return EXIT_USAGE;
 }

@@ -69,6 +69,8 @@ bool run_open_stats(struct run *run, const struct common_options *o)
 
 void run_close_stats(struct run *run)
 {
+    run_write_json(run, run->ended); /* after the last numbers */
+    run->ended = NULL;
     if (run->stats && run->stats != stdout)
         fclose(run->stats);
     run->stats = NULL;
@@ -77,7 +79,7 @@ void run_close_stats(struct run *run)
 void run_write_json(struct run *run, void *object)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* whole lines */
-    char *text = run->stats ? cJSON_PrintUnformatted(object) : NULL;
+    char *text = run->stats && object ? cJSON_PrintUnformatted(object) : NULL;
     cJSON_Delete(object);
     if (!text)
         return;
