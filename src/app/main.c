@@ -33,7 +33,8 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
         if (!strcmp(argv[1], verbs[i].name)) {
-            argv[1] = argv[0]; /* getopt names the program in its messages */
+            static char name[] = "hevcast";
+            argv[1] = name; /* getopt puts it before its messages */
             return verbs[i].run(argc - 1, argv + 1);
         }
     }
