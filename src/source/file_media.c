@@ -123,6 +123,9 @@ int file_media_open(struct file_media *m, struct file_input *in)
     int rc = open_format(m);
     if (rc < 0)
         goto fail;
+    /* A recording on a server that can seek is no live stream. */
+    if (in->path[0] && m->fmt->pb && m->fmt->pb->seekable & AVIO_SEEKABLE_NORMAL)
+        in->live = false;
     /* Formats without a header tell their streams only in their packets. */
     m->stream = best_stream(m->fmt);
     bool known = m->stream && (m->stream->codecpar->codec_id == AV_CODEC_ID_HEVC ||

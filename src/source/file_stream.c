@@ -68,7 +68,8 @@ static int next_packet(struct file_stream *s)
     if (av == AVERROR_EOF || av == AVERROR_EXIT || atomic_load(&s->in.cancelled))
         return ERR_ENDED;
     if (av == AVERROR_INVALIDDATA) {
-        LOG_WARN(source, "%s is damaged and ends early", s->in.shown);
+        LOG_WARN(source, "%s ends early: it is damaged%s", s->in.shown,
+                 s->in.live && s->in.path[0] ? ", or its server cannot seek in it" : "");
         return ERR_ENDED;
     }
     return error_set(ERR_IO, "cannot read %s: %s", s->in.shown, av_err2str(av));
