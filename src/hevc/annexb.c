@@ -3,20 +3,24 @@
 
 #include "hevc/bits.h"
 
-/* The position of the next 00 00 01 at or after `from`, or len. Looks at every third byte of
- * ordinary data: only a byte of 0 or 1 can be part of a start code. */
+#include <string.h>
+
+/* The position of the next 00 00 01 at or after `from`, or len. Coded data has a zero in every 256
+ * bytes or so, and memchr passes the others many at a time: several times faster than a loop. */
 size_t annexb_find_start_code(const uint8_t *d, size_t len, size_t from)
 {
-    size_t i = from + 2;
-    while (i < len) {
-        if (d[i] > 1)
-            i += 3;
-        else if (d[i] == 0)
-            i++;
-        else if (d[i - 1] == 0 && d[i - 2] == 0)
-            return i - 2;
+    size_t i = from;
+    while (i + 2 < len) {
+        const uint8_t *zero = memchr(d + i, 0, len - 2 - i);
+        if (!zero)
+            break;
+        i = (size_t)(zero - d);
+        if (d[i + 1] != 0)
+            i += 2;
+        else if (d[i + 2] == 1)
+            return i;
         else
-            i += 3;
+            i += d[i + 2] == 0 ? 1 : 3;
     }
     return len;
 }

@@ -1,5 +1,7 @@
 /* video_receiver: one incoming RTP stream of HEVC. Packets in; whole access units and RTCP out.
  *
+ * The stream is known by its payload type: a new SSRC is a sender that started again. At the very
+ * start packets wait up to 10 ms for those before them, unless the first begins an IRAP.
  * Reorders, asks again (NACK after a reorder margin, then every RTT), takes RTX apart, puts
  * access units together, asks for a key frame (PLI, every 200 ms while nothing decodes, FIR where
  * only that was negotiated). Sans-IO; one thread (net). Memory is bounded: at most
@@ -22,11 +24,14 @@ struct video_receiver_config {
 };
 void video_receiver_default_config(struct video_receiver_config *c);
 
+/* lost: missing for longer than the reorder margin; recovered: those of them that came after all.
+ * nacks: NACK packets; plis: PLI and FIR. received: with retransmissions and probes. malformed:
+ * payloads that RFC 7798 does not know, too. */
 struct video_receiver_stats {
     int64_t packets_received, packets_lost, packets_recovered, packets_duplicate, packets_malformed;
     int64_t bytes_received, nacks, plis, frames_received, frames_dropped;
     int64_t jitter_us;    /* RFC 3550 A.8 */
-    int64_t rtt_us;       /* of retransmissions: NACK to arrival; 0 unknown */
+    int64_t rtt_us;       /* of retransmissions: NACK to arrival, smoothed; 0 unknown */
 };
 
 struct video_receiver;

@@ -14,7 +14,7 @@ enum {
     HISTORY_PACKETS = 512, HISTORY_MAX = 16384,
     HISTORY_US = 1000000,       /* and at least three RTTs */
     RESEND_MAX = 2048,          /* a power of two; what does not fit is asked for again */
-    UNKNOWN_RTT_US = 20000,
+    UNKNOWN_RTT_US = 5000,      /* less than any receiver waits before it asks again */
     TAIL_PROBES = 3, TAIL_PROBE_US = 60000, /* and each three times later than the one before */
     RTCP_INTERVAL_US = 1000000,
     MIN_PAYLOAD = 64,
