@@ -197,7 +197,7 @@ int hevcast_sender_new(hevcast_sender **out, const hevcast_sender_config *config
     if (!err)
         err = make_queues(s);
     if (!err)
-        err = sender_net_open(s);
+        err = sender_net_open(s, config->ice_servers);
     if (!err) {
         sender_event(s, HEVCAST_EVENT_LISTENING, "", whep_server_url(s->server), 0);
         err = start_threads(s);

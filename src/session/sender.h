@@ -110,7 +110,8 @@ void *sender_capture_main(void *sender);
 void *sender_encode_main(void *sender);
 /* sender_net.c; all on the net thread unless stated */
 void *sender_net_main(void *sender);
-int sender_net_open(struct hevcast_sender *s);  /* before the thread starts */
+/* Before the thread starts. urls: of the ICE servers, ice_server_count of them, for the viewers. */
+int sender_net_open(struct hevcast_sender *s, const char *const *urls);
 void sender_net_close(struct hevcast_sender *s); /* after it ended */
 void sender_key_request(struct hevcast_sender *s);
 void sender_viewer_connected(struct hevcast_sender *s, struct viewer *v);

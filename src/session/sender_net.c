@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "signal/whep_link.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,7 +310,7 @@ void sender_end(struct hevcast_sender *s, int error, const char *text, bool afte
 
 /* ------------------------------------------------------------------ set up */
 
-int sender_net_open(struct hevcast_sender *s)
+int sender_net_open(struct hevcast_sender *s, const char *const *urls)
 {
     s->loop = loop_new();
     if (!s->loop)
@@ -326,8 +327,18 @@ int sender_net_open(struct hevcast_sender *s)
         return ERR_IO;
     gop_cache_init(&s->gop, GOP_CACHE_MAX_BYTES);
     queue_set_notify(s->au_queue, (void (*)(void *))loop_event_notify, s->au_event);
+    char link[ICE_MAX_SERVERS][WHEP_LINK_URL_MAX];
+    const char *links[ICE_MAX_SERVERS];
+    int n = 0;
+    for (int i = 0; i < s->ice_server_count; i++)
+        if (whep_link_format(urls[i], link[n], sizeof link[n]) > 0) {
+            links[n] = link[n];
+            n++;
+        }
     struct whep_server_config c = {
         .loop = s->loop,
+        .ice_server_links = links,
+        .ice_server_link_count = n,
         .listen = s->config.listen,
         .token = s->token,
         .page = "This is a hevcast share. Watch it with:\n\n    hevcast view ADDRESS\n\n"
