@@ -23,7 +23,7 @@ static int pick_named(const struct encoder_ops **out, const char *name, enum pix
         *out = encoder_table[i];
         return 0;
     }
-    return error_set(ERR_UNSUPPORTED, "there is no encoder \"%s\"; `hevcast list` names them", name);
+    return error_set(ERR_INVALID, "there is no encoder \"%s\"; `hevcast list` names them", name);
 }
 
 int encoder_pick(const struct encoder_ops **out, const char *name, enum pix_fmt fmt)
