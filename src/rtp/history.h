@@ -11,6 +11,8 @@ struct history_entry {
     struct h265_payload payload;
     uint32_t rtp_ts;
     uint64_t capture_ntp;
+    uint32_t abs_send_time; /* these two as in the packet that was sent: without RTX a resend is */
+    uint16_t twcc;          /* that packet again, bit for bit */
     int64_t sent_us, resent_us; /* resent_us 0: never */
     bool resend_waits;
 };

@@ -197,8 +197,8 @@ bool video_sender_push(struct video_sender *vs, struct access_unit *au, uint64_t
     return true;
 }
 
-static void write_values(struct video_sender *vs, uint8_t *packet, uint64_t capture_ntp,
-                         int64_t now_us)
+static void write_values(const struct video_sender *vs, uint8_t *packet, uint16_t twcc,
+                         uint32_t send_time, uint64_t capture_ntp)
 {
     const struct rtp_ext_ids *id = &vs->config.ext;
     const struct rtp_ext_layout *l = &vs->layout;
@@ -206,9 +206,9 @@ static void write_values(struct video_sender *vs, uint8_t *packet, uint64_t capt
     if ((p = rtp_ext_value(l, packet, id->mid)))
         memcpy(p, vs->config.mid, strlen(vs->config.mid));
     if ((p = rtp_ext_value(l, packet, id->twcc)))
-        wr_be16(p, vs->next_twcc++);
+        wr_be16(p, twcc);
     if ((p = rtp_ext_value(l, packet, id->abs_send_time)))
-        wr_be24(p, abs_send_time(now_us));
+        wr_be24(p, send_time);
     if ((p = rtp_ext_value(l, packet, id->abs_capture_time)))
         wr_be64(p, capture_ntp);
     if ((p = rtp_ext_value(l, packet, id->playout_delay)))
@@ -218,15 +218,27 @@ static void write_values(struct video_sender *vs, uint8_t *packet, uint64_t capt
 }
 
 /* Builds the packet of e in the scratch buffer and accounts for it. */
-static void give(struct video_sender *vs, const struct history_entry *e, uint16_t seq, bool again,
+static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq, bool again,
                  int64_t now_us, struct rtp_packet *out)
 {
     const struct video_sender_config *c = &vs->config;
     bool rtx = again && c->rtx_pt != 0;
+    uint16_t twcc = e->twcc;
+    uint32_t send_time = e->abs_send_time;
+    /* Without RTX a resend has the SRTP index of the original, and with it AES-GCM's nonce: other
+     * bytes under the same nonce would give the key away (RFC 7714 section 8.3). */
+    if (rtx || !again) {
+        twcc = vs->next_twcc++;
+        send_time = abs_send_time(now_us);
+    }
+    if (!again) {
+        e->twcc = twcc;
+        e->abs_send_time = send_time;
+    }
     uint8_t *p = vs->scratch, *payload = p + vs->layout.header_len;
     rtp_write_header(p, &vs->layout, rtx ? c->rtx_pt : c->pt, e->payload.last,
                      rtx ? vs->next_rtx_seq++ : seq, e->rtp_ts, rtx ? c->rtx_ssrc : c->ssrc);
-    write_values(vs, p, e->capture_ntp, now_us);
+    write_values(vs, p, twcc, send_time, e->capture_ntp);
     if (rtx) {
         rtx_write_osn(payload, seq);
         payload += RTX_OSN_LEN;

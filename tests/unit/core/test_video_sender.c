@@ -170,7 +170,7 @@ static void answers_nacks(void **state)
         assert_true(on_rtcp(vs, buf, len, now).nack);
         assert_false(on_rtcp(vs, buf, len, now).nack); /* they wait already */
         push(vs, 100, 20000, now);
-        static const uint16_t want[] = {65535, 1, 2};
+        static const uint16_t want[] = {65535, 1, 2}, first_twcc[] = {1, 3, 4};
         for (int i = 0; i < 3; i++) { /* before the new one */
             assert_true(video_sender_poll(vs, now, &p));
             assert_true(rtp_parse(p.data, p.len, &v));
@@ -183,10 +183,13 @@ static void answers_nacks(void **state)
             if (rtx)
                 assert_int_equal(rd_be16(v.payload), want[i]);
             struct rtp_ext e;
-            assert_true(rtp_ext_find(&v, 2, &e) && rd_be16(e.data) == 5 + i);
+            assert_true(rtp_ext_find(&v, 2, &e) && rd_be16(e.data) == (rtx ? 5 + i : first_twcc[i]));
         }
         assert_true(video_sender_poll(vs, now, &p));
         assert_false(p.retransmission);
+        assert_true(rtp_parse(p.data, p.len, &v));
+        struct rtp_ext e;
+        assert_true(rtp_ext_find(&v, 2, &e) && rd_be16(e.data) == (rtx ? 8 : 5));
         len = nack(buf, 0x1000, seq, 3);
         assert_false(on_rtcp(vs, buf, len, now + 1000).nack); /* within an RTT */
         assert_true(on_rtcp(vs, buf, len, now + 100000).nack);
@@ -411,6 +414,46 @@ static void tail_is_probed(void **state)
     video_sender_free(&vs);
 }
 
+/* One SRTP index is one nonce: under it there may only ever be one packet. */
+static void resends_without_rtx_are_the_same_bytes(void **state)
+{
+    (void)state;
+    struct video_sender_config c = config();
+    c.rtx_pt = 0;
+    struct video_sender *vs = video_sender_new(&c);
+    struct rtp_packet p;
+    uint8_t first[5][1200], buf[256];
+    size_t len[5];
+    int64_t now = 1000000;
+    push(vs, 5000, 0, now);
+    for (int i = 0; i < 5; i++) {
+        now = video_sender_next_us(vs) > now ? video_sender_next_us(vs) : now;
+        assert_true(video_sender_poll(vs, now, &p));
+        memcpy(first[i], p.data, p.len);
+        len[i] = p.len;
+    }
+    static const uint16_t seq[] = {65534, 65535, 0, 1, 2};
+    for (int round = 0; round < 3; round++) { /* other packets and time pass in between */
+        now += 77777;
+        size_t n = nack(buf, 0x1000, seq, 5);
+        assert_true(on_rtcp(vs, buf, n, now).nack);
+        for (int i = 0; i < 5; i++) {
+            now = video_sender_next_us(vs) > now ? video_sender_next_us(vs) : now;
+            assert_true(video_sender_poll(vs, now, &p));
+            assert_true(p.retransmission);
+            assert_int_equal(p.len, len[i]);
+            assert_memory_equal(p.data, first[i], len[i]);
+        }
+    }
+    /* So is a probe of the tail. */
+    now = video_sender_next_us(vs);
+    assert_true(now != INT64_MAX && video_sender_poll(vs, now, &p));
+    assert_true(p.retransmission);
+    assert_int_equal(p.len, len[4]);
+    assert_memory_equal(p.data, first[4], len[4]);
+    video_sender_free(&vs);
+}
+
 static void odd_configurations(void **state)
 {
     (void)state;
@@ -449,6 +492,7 @@ int main(void)
         cmocka_unit_test(purge_leaves_no_gap),
         cmocka_unit_test(timestamps_always_grow),
         cmocka_unit_test(tail_is_probed),
+        cmocka_unit_test(resends_without_rtx_are_the_same_bytes),
         cmocka_unit_test(odd_configurations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
