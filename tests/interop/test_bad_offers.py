@@ -142,7 +142,7 @@ def wrong_places(env, url):
         status, _, _ = http(method, where, OFFER if method == "POST" else None)
         env.check(status == 404, f"{what}: {status}")
     status, _, _ = http("PATCH", url + "/whep/" + "0" * 32, "a=end-of-candidates\r\n",
-                        content_type="application/trickle-ice-sdpfrag")
+                        If_Match='"x"', content_type="application/trickle-ice-sdpfrag")
     env.check(status == 404, f"PATCH of an unknown session: {status}")
     status, _, _ = http("PUT", url, OFFER)
     env.check(status in (404, 405, 501), f"PUT: {status}")
