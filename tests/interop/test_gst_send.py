@@ -56,7 +56,7 @@ def main():
         server.end()
 
         server, url, events = serve(
-            env, "gst-mangled", "--mangle", "truncate:10,drop:10,reorder:10,garbage:5")
+            env, "gst-mangled", "--mangle", "truncate:2,drop:2,reorder:4,garbage:1")
         raw = env.path("mangled.raw")
         view = env.view(url, "--raw", raw, "--duration", "15")
         env.check(view.wait(40) == 0, "mangled: view goes on to its end")
