@@ -64,16 +64,41 @@ struct share {
     int64_t last_bytes, last_t_us;
 };
 
+/* Whether the machine has that encoder is found out later; a name that nobody has is wrong usage. */
+static bool parse_encoder(const char *arg, const char **out)
+{
+    static const char *const names[] = {"auto", "x265", "nvenc", "vaapi", "qsv"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!strcmp(arg, names[i])) {
+            *out = arg;
+            return true;
+        }
+    }
+    fprintf(stderr, "hevcast: --encoder is auto, x265, nvenc, vaapi or qsv, not \"%s\"\n", arg);
+    return false;
+}
+
+/* The source parses it again, against its screen; a test picture or a file would never look. */
+static bool check_region(const char *arg, const char **out)
+{
+    int w, h, x, y, end = -1;
+    *out = arg;
+    if (sscanf(arg, "%6dx%6d%n+%6d+%6d%n", &w, &h, &end, &x, &y, &end) >= 2 && end > 0 && !arg[end])
+        return true;
+    fprintf(stderr, "hevcast: --region is WxH or WxH+X+Y, such as 640x480+10+20, not \"%s\"\n", arg);
+    return false;
+}
+
 static bool take_option(struct share *s, int c, const char *arg)
 {
     hevcast_sender_config *k = &s->config;
     switch (c) {
     case OPT_MONITOR: k->monitor = arg; return true;
-    case OPT_REGION: k->region = arg; return true;
+    case OPT_REGION: return check_region(arg, &k->region);
     case OPT_WINDOW: k->window = arg; return true;
     case OPT_FPS: return parse_int("--fps", arg, 1, 240, &k->fps);
     case OPT_NO_CURSOR: k->cursor = false; return true;
-    case OPT_ENCODER: k->encoder = arg; return true;
+    case OPT_ENCODER: return parse_encoder(arg, &k->encoder);
     case OPT_CHROMA:
         if (!parse_int("--chroma", arg, 420, 444, &k->chroma))
             return false;
