@@ -20,7 +20,7 @@
 #include <x265.h>
 
 enum {
-    MIN_SIDE = 16,           /* x265 codes nothing smaller than one tree block */
+    MIN_WIDTH = 17, MIN_HEIGHT = 16, /* see tree_block_size */
     REFINE_CELLS_DIVISOR = 3 /* a refinement takes a third of the time of a whole picture */
 };
 
@@ -67,9 +67,18 @@ static void set_colour(x265_param *p, enum pix_fmt fmt)
     p->vui.chromaSampleLocTypeBottomField = 0;
 }
 
-static void set_tools(x265_param *p, int smaller_side)
+/* Two tree blocks in a row at least: of narrower pictures x265 3.5 makes streams that do not
+ * decode to what it thinks (it reads memory that it never wrote; seen with 32x32 and 16x31). */
+static uint32_t tree_block_size(int width, int height)
 {
-    p->maxCUSize = smaller_side >= 64 ? 64 : smaller_side >= 32 ? 32 : 16;
+    if (width > 64 && height >= 64)
+        return 64;
+    return width > 32 && height >= 32 ? 32 : 16;
+}
+
+static void set_tools(x265_param *p)
+{
+    p->maxCUSize = tree_block_size(p->sourceWidth, p->sourceHeight);
     p->minCUSize = 8;
     p->maxNumReferences = 1;
     p->searchMethod = X265_STAR_SEARCH;
@@ -108,7 +117,7 @@ static int set_param(x265_param *p, const struct encoder_config *c, int width, i
     p->bHighTier = 0;
     p->rc.aqMode = X265_AQ_NONE;
     p->rc.cuTree = 0;
-    set_tools(p, width < height ? width : height);
+    set_tools(p);
     set_colour(p, c->fmt);
     if (x265_param_apply_profile(p, c->fmt == PIX_I444 ? "main444-8" : "main") < 0)
         return error_set(ERR_UNSUPPORTED, "this libx265 lacks the profile %s",
@@ -136,10 +145,10 @@ static void session_close(struct encoder *e)
 
 static int session_open(struct encoder **out, const struct encoder_config *config)
 {
-    if (config->width < MIN_SIDE || config->height < MIN_SIDE)
+    if (config->width < MIN_WIDTH || config->height < MIN_HEIGHT)
         return error_set(ERR_UNSUPPORTED,
                          "%dx%d is too small for x265: at least %dx%d pixels are needed",
-                         config->width, config->height, MIN_SIDE, MIN_SIDE);
+                         config->width, config->height, MIN_WIDTH, MIN_HEIGHT);
     struct x265_session *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(ERR_MEMORY, "out of memory for an encoder");

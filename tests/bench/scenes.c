@@ -25,7 +25,7 @@ static void put(struct picture *p, int x, int y, uint32_t rgb, int alpha)
     uint8_t *px = p->plane[0] + (ptrdiff_t)y * p->stride[0] + 4 * x;
     for (int c = 0; c < 3; c++) {
         int v = rgb >> 8 * c & 255;
-        px[c] = (uint8_t)(px[c] + (v - px[c]) * alpha / 255);
+        px[c] = (uint8_t)(alpha == 255 ? v : px[c] + (v - px[c]) * alpha / 255);
     }
 }
 
