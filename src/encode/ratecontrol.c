@@ -155,6 +155,35 @@ static void mark(struct content *c, int i)
     memcpy(c->cells[i].hist, c->cells[i].whole, sizeof c->cells[i].hist);
 }
 
+/* Adds cell i at this QP when the budget allows it, or at any price. */
+static bool add_refined(const struct ratecontrol *rc, struct content *c, struct rc_work *w, int i,
+                        int qp, size_t budget_bytes, bool any_price)
+{
+    struct rc_work with = *w;
+    struct cell before = c->cells[i];
+    mark(c, i);
+    ratecontrol_add_cell(&with, &c->cells[i], false);
+    if (!any_price &&
+        ratecontrol_bytes(rc, &with, qp) > (double)budget_bytes * margin(rc, &with, qp)) {
+        c->cells[i] = before;
+        return false;
+    }
+    *w = with;
+    return true;
+}
+
+void ratecontrol_extend(const struct ratecontrol *rc, struct content *c, struct rc_work *w,
+                        size_t budget_bytes, int max_cells)
+{
+    for (int i = 0; i < c->cols * c->rows && max_cells > 0; i++) {
+        if (c->cells[i].dirty_area || c->cells[i].qp <= RC_QP_MIN)
+            continue;
+        if (!add_refined(rc, c, w, i, RC_QP_MIN, budget_bytes, false))
+            return;
+        max_cells--;
+    }
+}
+
 int ratecontrol_plan_refine(const struct ratecontrol *rc, struct content *c, struct rc_work *w,
                             size_t budget_bytes, int max_cells)
 {
@@ -169,15 +198,8 @@ int ratecontrol_plan_refine(const struct ratecontrol *rc, struct content *c, str
     for (int i = 0; i < c->cols * c->rows && taken < max_cells; i++) {
         if (c->cells[i].qp <= qp + 2 && !(qp == RC_QP_MIN && c->cells[i].qp > qp))
             continue;
-        struct rc_work with = *w;
-        struct cell before = c->cells[i];
-        mark(c, i);
-        ratecontrol_add_cell(&with, &c->cells[i], false);
-        if (taken && ratecontrol_bytes(rc, &with, qp) > (double)budget_bytes * margin(rc, &with, qp)) {
-            c->cells[i] = before;
+        if (!add_refined(rc, c, w, i, qp, budget_bytes, !taken))
             break;
-        }
-        *w = with;
         taken++;
     }
     /* One cell alone may be more than the budget: then it comes in steps. */

@@ -41,6 +41,9 @@ void ratecontrol_learn(struct ratecontrol *rc, const struct rc_work *w, int qp, 
  * max_cells allow, and gives the QP for them; 0 when every cell is sharp already. */
 int ratecontrol_plan_refine(const struct ratecontrol *rc, struct content *c, struct rc_work *w,
                             size_t budget_bytes, int max_cells);
+/* Adds whole clean cells that are coarser than RC_QP_MIN to a picture that has that QP. */
+void ratecontrol_extend(const struct ratecontrol *rc, struct content *c, struct rc_work *w,
+                        size_t budget_bytes, int max_cells);
 /* Is any cell coarser than RC_QP_MIN? */
 bool ratecontrol_wants_more(const struct content *c);
 

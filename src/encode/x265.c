@@ -21,7 +21,8 @@
 
 enum {
     MIN_WIDTH = 17, MIN_HEIGHT = 16, /* see tree_block_size */
-    REFINE_CELLS_DIVISOR = 3 /* a refinement takes a third of the time of a whole picture */
+    REFINE_CELLS_DIVISOR = 3,  /* a refinement takes a third of the time of a whole picture */
+    EXTEND_CELLS_DIVISOR = 12, /* a picture with changes may not become much slower by it */
 };
 
 struct x265_session {
@@ -182,6 +183,7 @@ static int session_open(struct encoder **out, const struct encoder_config *confi
     x265_param effective;
     x265_encoder_parameters(s->x265, &effective);
     s->hints = x265_hints_new(&effective, s->width, s->height);
+    free((char *)effective.analysisLoad); /* a copy that x265 leaves to its caller */
     if (!s->hints)
         goto fail;
     *out = &s->base;
@@ -309,6 +311,9 @@ static bool plan(struct x265_session *s, const struct encode_in *in, bool key, i
         return false;
     ratecontrol_work(&s->work, c, key);
     *qp = ratecontrol_pick(&s->rc, &s->work, in->budget_bytes);
+    if (!key && *qp == RC_QP_MIN) /* room is left: who types does not wait for a sharp screen */
+        ratecontrol_extend(&s->rc, c, &s->work, in->budget_bytes,
+                           c->cols * c->rows / EXTEND_CELLS_DIVISOR);
     return true;
 }
 
