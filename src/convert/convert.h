@@ -11,7 +11,7 @@ struct converter;
 struct converter *converter_new(enum pix_fmt to); /* PIX_I420 or PIX_I444 */
 void converter_free(struct converter **c);
 /* borrows in; gives *out: planes of the same size as `in`, whose damage is that of `in` rounded
- * outward to even, and whose times are copied (ready_us is left to the caller). A picture already
+ * outward to even (in 4:2:0 one more chroma sample to the right, which its filter reaches), and whose times are copied (ready_us is left to the caller). A picture already
  * in the wanted format is passed on by reference. Another size than last time: all is damaged.
  * ERR_MEMORY, ERR_UNSUPPORTED (format), ERR_TIMEOUT (both sets are still held). */
 int converter_run(struct converter *c, struct picture *in, struct picture **out);

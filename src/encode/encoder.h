@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 struct encoder_config {
-    int width, height;
+    int width, height;   /* x265: 17x16 at least. An odd size in 4:2:0 gives a stream of the next
+                            even size, its last column or row twice (au->width, au->height) */
     enum pix_fmt fmt;    /* PIX_I420 or PIX_I444 */
     int fps;             /* most pictures a second; for the level and the VUI timing */
     int64_t bitrate_bps; /* the ceiling; for the level alone */
@@ -29,7 +30,8 @@ struct encode_in {
 };
 
 struct encode_out {
-    struct access_unit *au; /* gives; NULL: nothing to send (already as good as it gets) */
+    struct access_unit *au; /* gives; NULL: nothing to send (no change that the encoder does not
+                               have already, or as good as it gets) */
     bool wants_more;        /* would become visibly sharper if encoded again with refine */
 };
 
@@ -50,7 +52,8 @@ struct encoder_ops {
 extern const struct encoder_ops encoder_x265, encoder_nvenc, encoder_vaapi, encoder_qsv;
 extern const struct encoder_ops *const encoder_table[]; /* in auto's order, NULL-terminated */
 
-/* name: NULL or "auto": the first that works. ERR_UNSUPPORTED with the reason. */
+/* name: NULL or "auto": the first that works. ERR_UNSUPPORTED with the
+ * reason; ERR_INVALID: there is none of that name. */
 int encoder_pick(const struct encoder_ops **out, const char *name, enum pix_fmt fmt);
 int encoder_open(struct encoder **out, const struct encoder_ops *ops,
                  const struct encoder_config *config);

@@ -447,7 +447,7 @@ static void test_pick(void **state)
     assert_ptr_equal(ops, &encoder_x265);
     assert_int_equal(encoder_pick(&ops, NULL, PIX_I444), 0);
     assert_int_equal(encoder_pick(&ops, "auto", PIX_I420), 0);
-    assert_int_equal(encoder_pick(&ops, "h264", PIX_I420), ERR_UNSUPPORTED);
+    assert_int_equal(encoder_pick(&ops, "h264", PIX_I420), ERR_INVALID);
     for (int i = 0; encoder_table[i]; i++) {
         char reason[200] = "";
         if (!encoder_table[i]->probe(PIX_I420, reason, sizeof reason)) {
