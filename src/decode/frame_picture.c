@@ -153,11 +153,11 @@ static int read_back(struct frame_pictures *p, AVFrame *frame)
     return 0;
 }
 
-/* 10 bits, 4:2:2 or grey: to 8 bits, with chroma no coarser than it was. */
+/* 10 bits, 4:2:2, grey or RGB: to 8 bits, with chroma no coarser than it was. */
 static int convert(struct frame_pictures *p, AVFrame *frame)
 {
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
-    if (!desc || (desc->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)))
+    if (!desc || (desc->flags & AV_PIX_FMT_FLAG_PAL))
         return error_set(ERR_UNSUPPORTED,
                          "pictures of the format %s cannot be shown; send 8-bit "
                          "4:2:0 or 4:4:4",
@@ -177,13 +177,19 @@ static int convert(struct frame_pictures *p, AVFrame *frame)
                          "pictures of the format %s cannot be shown; send 8-bit "
                          "4:2:0 or 4:4:4",
                          desc->name);
-    /* Both sides in the same range and matrix: only the number of bits and chroma changes. */
-    int range = frame->color_range == AVCOL_RANGE_JPEG;
+    /* Both sides in the same range and matrix: only the number of bits and chroma changes. RGB
+     * becomes BT.709 of limited range. */
+    bool rgb = desc->flags & AV_PIX_FMT_FLAG_RGB;
+    int range = frame->color_range == AVCOL_RANGE_JPEG && !rgb;
     const int *table = sws_getCoefficients(SWS_CS_ITU709);
     sws_setColorspaceDetails(p->sws, table, range, table, range, 0, 1 << 16, 1 << 16);
     sws_scale(p->sws, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height,
               p->tmp->data, p->tmp->linesize);
     copy_colours(p->tmp, frame);
+    if (rgb) {
+        p->tmp->color_range = AVCOL_RANGE_MPEG;
+        p->tmp->colorspace = AVCOL_SPC_BT709;
+    }
     av_frame_unref(frame);
     av_frame_move_ref(frame, p->tmp);
     return 0;

@@ -162,6 +162,9 @@ static const char *why_not_as_it_is(const struct file_stream *s, const struct he
         return "it has more than 8 bits a sample";
     if (sps->chroma_format_idc != 1 && sps->chroma_format_idc != 3)
         return "it is neither 4:2:0 nor 4:4:4";
+    /* FFmpeg's libx265 makes this of a screen that it grabs, unless told -pix_fmt yuv420p. */
+    if (sps->has_vui_colour && sps->matrix == 0)
+        return "it is RGB, which few decoders show (-pix_fmt yuv420p avoids it)";
     return NULL;
 }
 
