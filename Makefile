@@ -15,26 +15,26 @@ all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
-	tools/install-packages build
+	tools/install-packages build web
 	meson setup $(BUILD) $(SETUP_FLAGS)
 
 demo:
-	tools/install-packages build demo
+	tools/install-packages build web demo
 	$(MAKE) --no-print-directory all
 	tools/demo
 
 check:
-	tools/install-packages build demo test
+	tools/install-packages build web demo test
 	$(MAKE) --no-print-directory all
 	tools/check $(BUILD)
 
 bench: 
-	tools/install-packages build demo test
+	tools/install-packages build web demo test
 	$(MAKE) --no-print-directory all
 	tools/bench $(BUILD)
 
 soak:
-	tools/install-packages build demo test
+	tools/install-packages build web demo test
 	$(MAKE) --no-print-directory all
 	meson test -C $(BUILD) --no-rebuild --num-processes 1 --suite soak
 

@@ -160,5 +160,7 @@ void h265_write_payload(const struct access_unit *au, const struct h265_payload 
                            (d->nal_header[0] >> 1 & 0x3f));
         memcpy(out + FU_HEADER, au->data + d->offset, d->len);
         break;
+    case H265_CARRIER:
+        break; /* carrier_write_payload's */
     }
 }

@@ -8,7 +8,10 @@
 
 #include "hevc/nal.h"
 
-enum h265_payload_kind { H265_SINGLE, H265_AP, H265_FU };
+enum h265_payload_kind {
+    H265_SINGLE, H265_AP, H265_FU,
+    H265_CARRIER, /* of rtp/carrier_pack.h: offset counts from the frame's first byte */
+};
 
 struct h265_payload {
     uint8_t kind;
@@ -19,6 +22,7 @@ struct h265_payload {
                                    of its payload; AP: its NAL units from their first start code */
     uint32_t size;              /* of the payload */
     bool last;                  /* of the access unit: the marker */
+    uint32_t frame;             /* carrier: the frame's number */
 };
 
 struct h265_packer {

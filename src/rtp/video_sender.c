@@ -1,6 +1,7 @@
 #include "rtp/video_sender.h"
 
 #include "cc/pacer.h"
+#include "rtp/carrier_pack.h"
 #include "rtp/h265_pack.h"
 #include "rtp/history.h"
 #include "rtp/packet.h"
@@ -37,7 +38,11 @@ struct video_sender {
 
     struct waiting_au *waiting; /* owns; a ring of waiting_cap, a power of two */
     size_t waiting_cap, waiting_first, waiting_n;
-    struct h265_packer packer; /* of the first that waits, once begun */
+    union { /* of the first that waits, once begun; which one, config.payload says */
+        struct h265_packer h265;
+        struct carrier_packer carrier;
+    } packer;
+    uint32_t next_frame; /* of the carrier */
     bool begun;
 
     uint16_t resend[RESEND_MAX]; /* a ring of sequence numbers */
@@ -243,7 +248,10 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
         rtx_write_osn(payload, seq);
         payload += RTX_OSN_LEN;
     }
-    h265_write_payload(e->au, &e->payload, payload);
+    if (e->payload.kind == H265_CARRIER)
+        carrier_write_payload(e->au, &e->payload, e->capture_ntp, payload);
+    else
+        h265_write_payload(e->au, &e->payload, payload);
 
     out->data = p;
     out->len = (size_t)(payload - p) + e->payload.size;
@@ -263,6 +271,20 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
         vs->any_packet = true;
         vs->rtcp_next_us = now_us;
     }
+}
+
+/* The next packet of w, the first that waits; false: all of it was given. */
+static bool next_payload(struct video_sender *vs, const struct waiting_au *w,
+                         struct h265_payload *out)
+{
+    bool carrier = vs->config.payload == VIDEO_PAYLOAD_VP8_CARRIER;
+    if (!vs->begun && carrier)
+        carrier_packer_start(&vs->packer.carrier, w->au, vs->next_frame++, vs->max_payload);
+    else if (!vs->begun)
+        h265_packer_start(&vs->packer.h265, w->au, vs->max_payload, vs->config.aggregate);
+    vs->begun = true;
+    return carrier ? carrier_packer_next(&vs->packer.carrier, out)
+                   : h265_packer_next(&vs->packer.h265, out);
 }
 
 /* After the last packet, and after each probe. */
@@ -315,10 +337,7 @@ static bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet
     struct waiting_au *w;
     struct h265_payload payload;
     while ((w = head(vs))) {
-        if (!vs->begun)
-            h265_packer_start(&vs->packer, w->au, vs->max_payload, vs->config.aggregate);
-        vs->begun = true;
-        if (!h265_packer_next(&vs->packer, &payload)) {
+        if (!next_payload(vs, w, &payload)) {
             pop_head(vs); /* nothing of it is to be sent */
             continue;
         }
@@ -364,10 +383,7 @@ int video_sender_purge(struct video_sender *vs)
     int purged = 0;
     struct h265_payload payload;
     for (struct waiting_au *w; (w = head(vs)); pop_head(vs)) {
-        if (!vs->begun)
-            h265_packer_start(&vs->packer, w->au, vs->max_payload, vs->config.aggregate);
-        vs->begun = true;
-        while (h265_packer_next(&vs->packer, &payload))
+        while (next_payload(vs, w, &payload))
             purged++;
     }
     vs->probe_us = INT64_MAX;

@@ -17,7 +17,13 @@ struct rtp_ext_ids {
     uint8_t mid, twcc, abs_send_time, abs_capture_time, playout_delay, content_type, color_space;
 };
 
+enum video_payload {
+    VIDEO_PAYLOAD_H265,        /* RFC 7798 */
+    VIDEO_PAYLOAD_VP8_CARRIER, /* for browsers that do not know H265: doc/carrier.md */
+};
+
 struct video_sender_config {
+    enum video_payload payload;
     uint32_t ssrc, rtx_ssrc;
     uint8_t pt, rtx_pt;      /* rtx_pt 0: none, a NACK is answered by the packet itself */
     struct rtp_ext_ids ext;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "signal/web_page.h"
 #include "signal/whep_link.h"
 
 #include <stdio.h>
@@ -175,8 +176,7 @@ static struct viewer *find_viewer(struct hevcast_sender *s, const char *id)
 static void on_offer(void *ctx, struct whep_request *req, const char *sdp, size_t len,
                      const char *query)
 {
-    (void)query;
-    viewer_offer(ctx, req, sdp, len);
+    viewer_offer(ctx, req, sdp, len, query);
 }
 
 static void on_patch(void *ctx, struct whep_request *req, const char *id, const char *if_match,
@@ -341,9 +341,8 @@ int sender_net_open(struct hevcast_sender *s, const char *const *urls)
         .ice_server_link_count = n,
         .listen = s->config.listen,
         .token = s->token,
-        .page = "This is a hevcast share. Watch it with:\n\n    hevcast view ADDRESS\n\n"
-                "where ADDRESS is the address of this page. WHEP players can use it, too.\n",
-        .page_type = "text/plain; charset=utf-8",
+        .files = web_files,
+        .file_count = web_file_count,
         .on_offer = on_offer,
         .on_patch = on_patch,
         .on_delete = on_delete,

@@ -27,6 +27,7 @@ static void fill_local(struct viewer *v, struct sdp_local *local, const char **c
     memset(local, 0, sizeof *local);
     local->send = true;
     local->h265 = s->profile;
+    local->vp8_carrier = v->vp8_carrier;
     if (v->peer) {
         peer_local_credentials(v->peer, local->ufrag, local->pwd);
         local->candidate_count = peer_local_candidates(v->peer, candidates);
@@ -163,6 +164,7 @@ static int make_rtp(struct viewer *v)
 {
     struct video_sender_config c;
     video_sender_default_config(&c);
+    c.payload = v->vp8_carrier ? VIDEO_PAYLOAD_VP8_CARRIER : VIDEO_PAYLOAD_H265;
     c.ssrc = v->ssrc;
     c.pt = v->agreed.codec.pt;
     c.rtx_pt = v->agreed.codec.rtx_pt;
@@ -252,7 +254,20 @@ static int negotiate(struct viewer *v, const char *sdp, size_t len, char *why, s
     return err;
 }
 
-void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len)
+/* "carrier=vp8" among a query's parameters. */
+static bool asks_carrier(const char *query)
+{
+    static const char wanted[] = "carrier=vp8";
+    for (const char *p = query, *end; *p; p = *end ? end + 1 : end) {
+        end = strchrnul(p, '&');
+        if ((size_t)(end - p) == strlen(wanted) && !strncmp(p, wanted, strlen(wanted)))
+            return true;
+    }
+    return false;
+}
+
+void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len,
+                  const char *query)
 {
     char why[300] = "out of memory";
     if (s->viewer_count >= s->config.max_viewers) {
@@ -260,6 +275,8 @@ void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char
         return;
     }
     struct viewer *v = viewer_new(s);
+    if (v)
+        v->vp8_carrier = asks_carrier(query);
     int err = v ? negotiate(v, sdp, len, why, sizeof why) : SDP_NO_SPACE;
     if (err) {
         refuse_offer(req, err, why);

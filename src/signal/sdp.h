@@ -67,6 +67,8 @@ struct sdp {
 struct sdp_local {
     bool send;                 /* else we receive */
     struct h265_params h265;   /* what we send, or the best we decode */
+    bool vp8_carrier;          /* sending: HEVC in VP8's RTP format, as the viewer asked
+                                  (doc/carrier.md): take VP8, not H265 */
     bool also_444;             /* receiving: 4:4:4 too. (A sender of 4:4:4 has it in h265.) */
     char ufrag[64], pwd[128], fingerprint[160];
     const char *const *candidates; /* "candidate:…" */
@@ -93,7 +95,8 @@ enum sdp_error {
     SDP_OK = 0,
     SDP_MALFORMED = -1,   /* not an SDP, or too large */
     SDP_NO_VIDEO = -2,
-    SDP_NO_H265 = -3,     /* a video section without H265, or none that matches profile and tier */
+    SDP_NO_H265 = -3,     /* a video section without H265, or none that matches profile and tier
+                             (for the carrier: without VP8) */
     SDP_UNUSABLE = -4,    /* no BUNDLE/rtcp-mux, ICE or DTLS, wrong direction */
     SDP_NO_SPACE = -5,    /* the output buffer is too small */
 };

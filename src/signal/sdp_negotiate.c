@@ -61,6 +61,11 @@ static bool is_h265(const struct sdp_codec *c)
     return strcmp(c->name, "H265") == 0 && c->clock_rate == 90000;
 }
 
+static bool is_vp8(const struct sdp_codec *c)
+{
+    return strcmp(c->name, "VP8") == 0 && c->clock_rate == 90000;
+}
+
 /* RExt with the Main 4:4:4 flags at the local tier. */
 static struct h265_params as_444(const struct h265_params *p)
 {
@@ -81,8 +86,9 @@ static bool we_match(const struct sdp_local *local, const struct h265_params *re
 static const struct sdp_codec *find_codec(const struct sdp_media *m, const struct sdp_local *local)
 {
     for (int i = 0; i < m->codec_count; i++) {
-        if (is_h265(&m->codec[i]) && we_match(local, &m->codec[i].h265))
-            return &m->codec[i];
+        const struct sdp_codec *c = &m->codec[i];
+        if (local->vp8_carrier ? is_vp8(c) : is_h265(c) && we_match(local, &c->h265))
+            return c;
     }
     return NULL;
 }
@@ -145,6 +151,10 @@ static int no_h265(const struct sdp_media *m, const struct sdp_local *local, con
             theirs = &m->codec[i].h265;
     }
     list_codecs(m, names, sizeof names);
+    if (local->vp8_carrier)
+        return sdp_fail(SDP_NO_H265, why, why_len,
+                        "the %s asks for the VP8 carrier and has no VP8 (it has %s)", who,
+                        names[0] ? names : "no codec that has a name");
     if (!theirs && !invalid)
         return sdp_fail(SDP_NO_H265, why, why_len,
                         "the %s has no H265 video (it has %s); HEVC must be enabled at both ends",

@@ -52,7 +52,8 @@ static void put_extensions(struct sdp_writer *w, const struct rtp_ext_ids *ids)
 
 static void put_codec(struct sdp_writer *w, const struct sdp_codec *c)
 {
-    sdp_put(w, "a=rtpmap:%d H265/90000\r\n", c->pt);
+    bool h265 = strcmp(c->name, "VP8") != 0; /* an offer of ours leaves the name out */
+    sdp_put(w, "a=rtpmap:%d %s/90000\r\n", c->pt, h265 ? "H265" : "VP8");
     if (c->remb)
         sdp_put(w, "a=rtcp-fb:%d goog-remb\r\n", c->pt);
     if (c->fir)
@@ -62,9 +63,10 @@ static void put_codec(struct sdp_writer *w, const struct sdp_codec *c)
     if (c->pli)
         sdp_put(w, "a=rtcp-fb:%d nack pli\r\n", c->pt);
     /* In the order of Chrome, which some compare as text. */
-    sdp_put(w, "a=fmtp:%d level-id=%d;profile-id=%d;tier-flag=%d;tx-mode=SRST%s\r\n", c->pt,
-            c->h265.level_id, c->h265.profile_id, c->h265.tier_flag,
-            c->h265.interop_444 ? ";interop-constraints=" SDP_INTEROP_MAIN_444 : "");
+    if (h265)
+        sdp_put(w, "a=fmtp:%d level-id=%d;profile-id=%d;tier-flag=%d;tx-mode=SRST%s\r\n", c->pt,
+                c->h265.level_id, c->h265.profile_id, c->h265.tier_flag,
+                c->h265.interop_444 ? ";interop-constraints=" SDP_INTEROP_MAIN_444 : "");
     if (c->rtx_pt)
         sdp_put(w, "a=rtpmap:%d rtx/90000\r\na=fmtp:%d apt=%d\r\n", c->rtx_pt, c->rtx_pt, c->pt);
 }

@@ -5,13 +5,14 @@
 #include "signal/http_guard.h"
 #include "signal/http_listen.h"
 #include "signal/token.h"
+#include "signal/web_page.h"
 
 #include <libsoup/soup.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
-enum route { ROUTE_NONE, ROUTE_ROOT, ROUTE_WHEP, ROUTE_SESSION };
+enum route { ROUTE_NONE, ROUTE_ROOT, ROUTE_WHEP, ROUTE_SESSION, ROUTE_FILE };
 
 static const char sdp_type[] = "application/sdp";
 static const char frag_type[] = "application/trickle-ice-sdpfrag";
@@ -235,7 +236,7 @@ static int split_path(const char *path, char *segment[4])
     return *p == '\0' || n == 0 ? n : 4;
 }
 
-/* *id: allocated, for ROUTE_SESSION. */
+/* *id: allocated, for ROUTE_SESSION and ROUTE_FILE. */
 static enum route find_route(const struct whep_server *s, const char *path, char **id)
 {
     char *segment[4] = {NULL};
@@ -257,6 +258,9 @@ static enum route find_route(const struct whep_server *s, const char *path, char
             route = ROUTE_SESSION;
             *id = g_strdup(segment[at + 1]);
         }
+    } else if (n == at + 2 && strcmp(segment[at], "static") == 0 && segment[at + 1][0]) {
+        route = ROUTE_FILE;
+        *id = g_strdup(segment[at + 1]);
     }
     for (int i = 0; i < 4; i++)
         g_free(segment[i]);
@@ -270,6 +274,8 @@ static const char *allowed(enum route route)
         return "GET, HEAD, POST, OPTIONS";
     case ROUTE_WHEP:
         return "POST, OPTIONS";
+    case ROUTE_FILE:
+        return "GET, HEAD, OPTIONS";
     default:
         return "PATCH, DELETE, OPTIONS";
     }
@@ -283,7 +289,7 @@ static void handle_options(struct whep_server *s, SoupServerMessage *msg, enum r
     header(msg, "Access-Control-Max-Age", "86400");
     if (route == ROUTE_SESSION)
         header(msg, "Accept-Patch", frag_type);
-    else
+    else if (route != ROUTE_FILE)
         header(msg, "Accept-Post", sdp_type);
     link_headers(s, msg);
     respond(msg, SOUP_STATUS_NO_CONTENT, NULL, NULL, 0);
@@ -363,19 +369,41 @@ static void handle_patch(struct whep_server *s, SoupServerMessage *msg, const ch
     g_free(if_match);
 }
 
+/* The page, or one of its files. For HEAD libsoup sends the length and leaves the body out. */
+static void handle_get(struct whep_server *s, SoupServerMessage *msg, enum route route,
+                       const char *name)
+{
+    const char *path = g_uri_get_path(soup_server_message_get_uri(msg));
+    const struct web_file *f =
+        web_file_find(s->config.files, s->config.file_count, route == ROUTE_FILE ? name : "");
+    if (f && route == ROUTE_ROOT && !g_str_has_suffix(path, "/")) {
+        /* Relative, for a proxy that serves us below a path of its own. */
+        char *location = g_strdup_printf("%s/", s->token);
+        header(msg, "Location", location);
+        respond_text(msg, SOUP_STATUS_FOUND, "the page is here, with a slash at the end");
+        g_free(location);
+    } else if (f) {
+        web_file_respond(msg, f);
+        http_guard_writing(msg);
+    } else if (route == ROUTE_ROOT && s->page) {
+        respond(msg, SOUP_STATUS_OK, s->page_type, s->page, strlen(s->page));
+    } else {
+        respond_not_found(msg);
+    }
+}
+
 static void handle_route(struct whep_server *s, SoupServerMessage *msg, enum route route,
                          const char *id)
 {
     const char *method = soup_server_message_get_method(msg);
     bool get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    if (route == ROUTE_NONE || (route == ROUTE_ROOT && get && !s->page)) {
+    if (route == ROUTE_NONE) {
         respond_not_found(msg);
     } else if (strcmp(method, "OPTIONS") == 0) {
         handle_options(s, msg, route);
-    } else if (route == ROUTE_ROOT && get) {
-        /* For HEAD libsoup sends the length and leaves the body out. */
-        respond(msg, SOUP_STATUS_OK, s->page_type, s->page, strlen(s->page));
-    } else if (route != ROUTE_SESSION && strcmp(method, "POST") == 0) {
+    } else if ((route == ROUTE_ROOT || route == ROUTE_FILE) && get) {
+        handle_get(s, msg, route, id);
+    } else if ((route == ROUTE_ROOT || route == ROUTE_WHEP) && strcmp(method, "POST") == 0) {
         handle_offer(s, msg);
     } else if (route == ROUTE_SESSION && strcmp(method, "PATCH") == 0) {
         handle_patch(s, msg, id);

@@ -1,7 +1,7 @@
 /* whep_server: the HTTP side of a share on libsoup: WHEP (draft-ietf-wish-whep) and its page.
  *
  * Routes as in the command line's contract: /TOKEN (GET page, POST offer), /TOKEN/whep (POST,
- * OPTIONS), /TOKEN/whep/ID (PATCH, DELETE, OPTIONS). A path with a wrong token is 404, compared
+ * OPTIONS), /TOKEN/whep/ID (PATCH, DELETE, OPTIONS), /TOKEN/static/NAME (GET). A path with a wrong token is 404, compared
  * in constant time. CORS on everything. Bodies over 64 KiB: 413. Network thread. */
 #ifndef HEVCAST_SIGNAL_WHEP_SERVER_H
 #define HEVCAST_SIGNAL_WHEP_SERVER_H
@@ -16,6 +16,7 @@
 struct whep_request;
 
 struct http_limits; /* signal/http_guard.h */
+struct web_file;    /* signal/web_page.h */
 
 struct whep_server_config {
     struct loop *loop;
@@ -27,6 +28,10 @@ struct whep_server_config {
     int ice_server_link_count;
     /* A text page for GET (borrowed, static), with its content type. */
     const char *page, *page_type;
+    /* The browser's page and its files (borrowed, static); with them GET of /TOKEN leads to
+     * /TOKEN/, so that the page's addresses can be relative. NULL: `page` instead. */
+    const struct web_file *files;
+    int file_count;
     /* NULL: the defaults of signal/http_guard.h. */
     const struct http_limits *limits;
     /* The handlers reply by whep_reply_*, now or later. Texts are borrowed until the handler

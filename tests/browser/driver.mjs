@@ -1,0 +1,72 @@
+// driver.mjs chromium|firefox|firefox-h265: one headless browser, driven by lines of JSON on standard input.
+// Each line {do, …} is answered by one line: {ok: value} or {error: text}. The end of the input ends it.
+import {createInterface} from 'node:readline';
+import puppeteer from 'puppeteer-core';
+
+const kind = process.argv[2];
+const binary = kind === 'chromium' ? process.env.CHROMIUM : process.env.FIREFOX;
+
+const browser = await puppeteer.launch(kind === 'chromium' ? {
+  browser: 'chrome', executablePath: binary, headless: true,
+  args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--force-device-scale-factor=1'],
+} : {
+  browser: 'firefox', executablePath: binary, headless: true,
+  extraPrefsFirefox: {
+    'dom.media.webcodecs.h265.enabled': kind === 'firefox-h265',
+    // Headless pages count as seen, and nothing is to be fetched from elsewhere.
+    'datareporting.policy.dataSubmissionEnabled': false,
+    'app.update.disabledForTesting': true,
+    'network.captive-portal-service.enabled': false,
+    'network.connectivity-service.enabled': false,
+  },
+});
+const page = await browser.newPage();
+const log = [];
+page.on('console', (m) => log.push(`${m.type()}: ${m.text()}`));
+page.on('pageerror', (e) => log.push(`error: ${e.message}`));
+
+const commands = {
+  open: async ({url, width = 1280, height = 720}) => {
+    await page.setViewport({width, height});
+    const response = await page.goto(url, {waitUntil: 'domcontentloaded', timeout: 30000});
+    return response ? response.status() : 0;
+  },
+  reload: async () => { await page.reload({waitUntil: 'domcontentloaded'}); },
+  // Until the page's state is one of these; how it is then.
+  state: async ({wanted, timeout = 20000}) => {
+    await page.waitForFunction((w) => w.includes(document.body.dataset.state), {timeout, polling: 50}, wanted);
+    return page.evaluate(() => ({
+      state: document.body.dataset.state, text: document.getElementById('message-text').textContent,
+      detail: document.getElementById('message-detail').textContent, ms: performance.now(),
+    }));
+  },
+  evaluate: ({code}) => page.evaluate(`(async () => { ${code} })()`),
+  stats: () => page.evaluate(() => JSON.parse(document.body.dataset.stats ?? 'null')),
+  key: async ({key}) => { await page.keyboard.press(key); },
+  // What the page shows, as base64 of RGBA and its size.
+  pixels: () => page.evaluate(() => {
+    const from = document.getElementById('canvas').hidden ? document.getElementById('video') : document.getElementById('canvas');
+    const width = from.videoWidth ?? from.width, height = from.videoHeight ?? from.height;
+    const copy = new OffscreenCanvas(width, height), c = copy.getContext('2d', {willReadFrequently: true});
+    c.drawImage(from, 0, 0);
+    const {data} = c.getImageData(0, 0, width, height);
+    let text = '';
+    for (let i = 0; i < data.length; i += 32768) text += String.fromCharCode.apply(null, data.subarray(i, i + 32768));
+    return {width, height, data: btoa(text)};
+  }),
+  screenshot: async ({path}) => { await page.screenshot({path}); },
+  log: () => log.splice(0),
+};
+
+console.log(JSON.stringify({ok: await browser.version()}));
+for await (const line of createInterface({input: process.stdin})) {
+  let answer;
+  try {
+    const {do: name, ...args} = JSON.parse(line);
+    answer = {ok: (await commands[name](args)) ?? null};
+  } catch (e) {
+    answer = {error: String(e.message ?? e)};
+  }
+  console.log(JSON.stringify(answer));
+}
+await browser.close();

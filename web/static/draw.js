@@ -1,0 +1,137 @@
+// Draws pictures on an OffscreenCanvas: by WebGL2 where it runs on a GPU, else in 2D.
+
+const VERTEX = `#version 300 es
+const vec2 corner[3] = vec2[3](vec2(-1, -1), vec2(3, -1), vec2(-1, 3));
+void main() { gl_Position = vec4(corner[gl_VertexID], 0, 1); }`;
+
+// Chroma of 4:2:0 lies to the left between two rows of luma (H.265, figure E.1, type 0), as
+// hevcast's converter puts it.
+const FRAGMENT = `#version 300 es
+precision highp float;
+uniform sampler2D y, u, v;
+uniform vec2 size, chroma; // of luma in pixels; of chroma relative to it (1 or 0.5)
+uniform vec4 weights;      // red from v, green from u and v, blue from u
+uniform vec4 range;        // luma offset and scale, chroma offset and scale
+out vec4 colour;
+void main() {
+  vec2 at = vec2(gl_FragCoord.x, size.y - gl_FragCoord.y);
+  vec2 c = chroma.x < 1.0 ? vec2((at.x - 0.5) * chroma.x + 0.5, at.y * chroma.y) : at;
+  vec2 inChroma = c / vec2(textureSize(u, 0));
+  float luma = (texelFetch(y, ivec2(at), 0).r - range.x) * range.y;
+  float cb = (texture(u, inChroma).r - range.z) * range.w;
+  float cr = (texture(v, inChroma).r - range.z) * range.w;
+  colour = vec4(luma + weights.x * cr, luma + weights.y * cb + weights.z * cr, luma + weights.w * cb, 1);
+}`;
+
+class GlDrawing {
+  name = 'WebGL2';
+
+  constructor(gl) {
+    this.gl = gl;
+    const program = gl.createProgram();
+    for (const [type, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+      const shader = gl.createShader(type);
+      gl.shaderSource(shader, text);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+    gl.useProgram(program);
+    this.at = (name) => gl.getUniformLocation(program, name);
+    this.textures = ['y', 'u', 'v'].map((name, i) => {
+      gl.activeTexture(gl.TEXTURE0 + i);
+      const texture = gl.createTexture();
+      gl.bindTexture(gl.TEXTURE_2D, texture);
+      for (const p of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, p, gl.CLAMP_TO_EDGE);
+      for (const p of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, p, gl.LINEAR);
+      gl.uniform1i(this.at(name), i);
+      return {width: 0, height: 0};
+    });
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+  }
+
+  upload(i, plane) {
+    const {gl} = this, t = this.textures[i];
+    gl.activeTexture(gl.TEXTURE0 + i);
+    gl.pixelStorei(gl.UNPACK_ROW_LENGTH, plane.stride);
+    if (t.width !== plane.width || t.height !== plane.height) {
+      Object.assign(t, {width: plane.width, height: plane.height});
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, plane.width, plane.height, 0, gl.RED, gl.UNSIGNED_BYTE, plane.data);
+    } else {
+      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, plane.width, plane.height, gl.RED, gl.UNSIGNED_BYTE, plane.data);
+    }
+  }
+
+  draw(picture) {
+    const {gl} = this, {planes} = picture;
+    planes.forEach((p, i) => this.upload(i, p));
+    if (planes.length === 1) for (const i of [1, 2]) this.upload(i, {data: new Uint8Array([128]), stride: 1, width: 1, height: 1});
+    const half = (p) => (p.width < planes[0].width ? 0.5 : 1);
+    gl.uniform2f(this.at('chroma'), planes.length > 1 ? half(planes[1]) : 1,
+      planes.length > 1 && planes[1].height < planes[0].height ? 0.5 : 1);
+    gl.uniform2f(this.at('size'), picture.width, picture.height);
+    const [kr, kb] = picture.bt601 ? [0.299, 0.114] : [0.2126, 0.0722], kg = 1 - kr - kb;
+    gl.uniform4f(this.at('weights'), 2 - 2 * kr, -kb * (2 - 2 * kb) / kg, -kr * (2 - 2 * kr) / kg, 2 - 2 * kb);
+    if (picture.full) gl.uniform4f(this.at('range'), 0, 1, 128 / 255, 1);
+    else gl.uniform4f(this.at('range'), 16 / 255, 255 / 219, 128 / 255, 255 / 224);
+    gl.viewport(0, 0, picture.width, picture.height);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.flush();
+  }
+}
+
+class PlainDrawing {
+  name = '2D';
+
+  constructor(canvas) {
+    this.context = canvas.getContext('2d', {alpha: false, desynchronized: true});
+  }
+
+  draw(picture) {
+    if (picture.frame) {
+      this.context.drawImage(picture.frame, 0, 0, picture.width, picture.height);
+      return;
+    }
+    const pixels = picture.rgba();
+    if (pixels) this.context.putImageData(new ImageData(pixels, picture.width, picture.height), 0, 0);
+  }
+}
+
+// WebGL2 is worth it on a GPU alone: in software it costs more than the 2D way.
+function glOnGpu(canvas, force) {
+  const probe = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (!probe) return null;
+  const info = probe.getExtension('WEBGL_debug_renderer_info');
+  const renderer = info ? probe.getParameter(info.UNMASKED_RENDERER_WEBGL) : '';
+  probe.getExtension('WEBGL_lose_context')?.loseContext();
+  if (!force && /swiftshader|llvmpipe|softpipe|software/i.test(renderer)) return null;
+  return canvas.getContext('webgl2', {alpha: false, antialias: false, depth: false, desynchronized: true,
+    preserveDrawingBuffer: true});
+}
+
+export class Screen {
+  // way: 'webgl', '2d' or nothing, to choose. A canvas keeps its first kind of context for ever.
+  constructor(canvas, way) {
+    this.canvas = canvas;
+    this.way = way;
+    this.drawing = null;
+  }
+
+  get name() {
+    return this.drawing ? this.drawing.name : '';
+  }
+
+  // true: the size has changed.
+  draw(picture) {
+    const {canvas} = this;
+    const resized = canvas.width !== picture.width || canvas.height !== picture.height;
+    if (!this.drawing) {
+      const gl = picture.frame || this.way === '2d' ? null : glOnGpu(canvas, this.way === 'webgl');
+      this.drawing = gl ? new GlDrawing(gl) : new PlainDrawing(canvas);
+    }
+    if (resized) Object.assign(canvas, {width: picture.width, height: picture.height});
+    this.drawing.draw(picture);
+    return resized;
+  }
+}

@@ -1,0 +1,285 @@
+// The page: what it says, its buttons, and when it connects.
+import {Refused, Session, codecsOf} from './session.js';
+import {Panel} from './panel.js';
+
+const $ = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+const stage = $('stage'), canvas = $('canvas'), video = $('video');
+const panel = new Panel($('numbers'), $('graph'));
+
+const BACK_OFF_S = [0, 1, 2, 4, 8, 15];
+const HIDDEN_MS = 20000;       // in the background for so long: leave, and come back when seen
+const NATIVE_PATIENCE_MS = 5000;
+
+// native: the browser's own RTP and decoder; carrier: web/static/worker.js
+const wanted = query.get('path') ?? 'auto';
+const canCarrier = typeof RTCRtpScriptTransform !== 'undefined' && 'transferControlToOffscreen' in canvas;
+let native = wanted === 'native' || (wanted === 'auto' && codecsOf('H265').length > 0);
+
+let session = null, worker = null, attempts = 0, timer = 0, nativeTimer = 0, away = false;
+let size = null, exact = false, state = '';
+
+// ---- what it says
+
+function say(name, text, detail = '') {
+  state = name;
+  document.body.dataset.state = name;
+  $('message').hidden = name === 'watching';
+  $('message-text').textContent = text;
+  $('message-detail').textContent = detail;
+  $('message-detail').hidden = !detail;
+  $('retry').hidden = !['waiting', 'refused', 'unable'].includes(name);
+}
+
+const BROWSERS = 'Chrome and Edge with a hardware decoder for HEVC, Safari 18 and newer, and every ' +
+  'browser with RTCRtpScriptTransform (Chrome 141, Firefox 117, Safari 15.4 and newer) can show this share. ' +
+  'So can the program: hevcast view ADDRESS';
+
+// ---- the picture
+
+const shownElement = () => (native ? video : canvas);
+
+function layout() {
+  if (!size) return;
+  const [w, h] = size, e = shownElement(), ratio = devicePixelRatio || 1;
+  const fit = Math.min(stage.clientWidth / w, stage.clientHeight / h);
+  const scale = exact ? 1 / ratio : fit;
+  e.style.width = `${w * scale}px`;
+  e.style.height = `${h * scale}px`;
+  // One picture's pixel on a whole number of the screen's: nothing is to be smoothed.
+  const whole = scale * ratio;
+  e.classList.toggle('sharp', whole >= 0.999 && Math.abs(whole - Math.round(whole)) < 0.001);
+}
+
+function sized(w, h) {
+  size = [w, h];
+  canvas.hidden = native;
+  video.hidden = !native;
+  layout();
+}
+
+function watching() {
+  attempts = 0;
+  clearTimeout(nativeTimer);
+  say('watching', 'Watching');
+}
+
+// ---- connecting
+
+function startWorker() {
+  if (worker) {
+    worker.postMessage({reset: true});
+    return;
+  }
+  worker = new Worker(new URL('./worker.js', import.meta.url), {type: 'module', name: 'hevcast'});
+  worker.onmessage = ({data}) => {
+    if (data.size) sized(...data.size);
+    if (data.first && session) watching();
+    if (data.stats) panel.fromWorker(data.stats);
+    if (data.unable) unable(data.unable);
+  };
+  worker.onerror = (e) => unable(`the worker does not run: ${e.message ?? 'it cannot be loaded'}`);
+  const offscreen = canvas.transferControlToOffscreen();
+  worker.postMessage({canvas: offscreen, path: wanted, draw: query.get('draw') ?? ''}, [offscreen]);
+}
+
+function unable(reason) {
+  session?.end();
+  session = null;
+  clearTimeout(timer);
+  say('unable', `This browser cannot show the share: ${reason}.`, BROWSERS);
+}
+
+function connect() {
+  clearTimeout(timer);
+  session?.end();
+  if (!native && !canCarrier) {
+    unable('it neither decodes HEVC nor has what the page needs to do so');
+    return;
+  }
+  say('connecting', 'Connecting…');
+  if (!native) startWorker();
+  const s = session = new Session({
+    carrier: !native, worker,
+    onTrack: (receiver, stream) => {
+      if (native) video.srcObject = stream;
+    },
+    onState: (what, why) => {
+      if (s !== session) return;
+      if (what === 'connected') connected();
+      else lost(why === 'ended' ? 'The share has ended.' : 'The connection was lost.');
+    },
+  });
+  s.start().catch((e) => {
+    if (s !== session || s.ended) return;
+    s.end();
+    refused(e);
+  });
+}
+
+function connected() {
+  if (state === 'watching') return;
+  say('first', 'Connected. Waiting for the first picture…');
+  worker?.postMessage({paused: document.hidden});
+  if (!native) return;
+  // Negotiated, and still black: seen with decoders that are there and do not work.
+  clearTimeout(nativeTimer);
+  nativeTimer = setTimeout(() => {
+    if (state === 'first' && wanted === 'auto' && canCarrier) useCarrier();
+  }, NATIVE_PATIENCE_MS);
+}
+
+function useCarrier() {
+  native = false;
+  video.srcObject = null;
+  connect();
+}
+
+function refused(e) {
+  if (!(e instanceof Refused)) {
+    lost('The share cannot be reached.');
+  } else if (native && wanted === 'auto' && canCarrier && e.status === 406) {
+    useCarrier(); // 4:4:4, say
+  } else if (e.status === 404) {
+    lost('There is no share at this address any more. It has ended, or it has a new link.');
+  } else if (e.status === 503) {
+    lost(`The share is full: ${e.message}.`, e.retryAfter);
+  } else {
+    session = null;
+    say('refused', 'The share has refused this browser.', e.message);
+  }
+}
+
+function lost(text, least = 0) {
+  session = null;
+  size = null;
+  canvas.hidden = video.hidden = true;
+  if (document.hidden) away = true; // nobody reads a countdown there
+  if (away) return;
+  let left = Math.max(least, BACK_OFF_S[Math.min(attempts++, BACK_OFF_S.length - 1)]);
+  const tick = () => {
+    if (left <= 0) {
+      connect();
+      return;
+    }
+    say('waiting', text, `Reconnecting in ${left} s`);
+    left -= 1;
+    timer = setTimeout(tick, 1000);
+  };
+  tick();
+}
+
+// ---- background
+
+let hiddenTimer = 0;
+document.addEventListener('visibilitychange', () => {
+  clearTimeout(hiddenTimer);
+  worker?.postMessage({paused: document.hidden});
+  if (document.hidden) {
+    if (document.pictureInPictureElement) return;
+    hiddenTimer = setTimeout(() => {
+      away = true;
+      clearTimeout(timer);
+      session?.end();
+      session = null;
+    }, HIDDEN_MS);
+  } else if (away) {
+    away = false;
+    attempts = 0;
+    connect();
+  }
+});
+addEventListener('pagehide', () => {
+  session?.end();
+  session = null;
+});
+addEventListener('pageshow', (e) => {
+  if (e.persisted) connect();
+});
+
+// ---- buttons and keys
+
+function toggleFullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else if (document.documentElement.requestFullscreen) document.documentElement.requestFullscreen().catch(() => {});
+  else video.webkitEnterFullscreen?.(); // iPhone
+}
+
+function toggleScale() {
+  exact = !exact;
+  $('scale').setAttribute('aria-pressed', exact);
+  layout();
+}
+
+function toggleStats() {
+  const shown = $('panel').hidden;
+  $('panel').hidden = !shown;
+  $('stats').setAttribute('aria-pressed', shown);
+}
+
+async function copyLink() {
+  const link = location.origin + location.pathname.replace(/\/$/, '') + location.search;
+  let done = false;
+  try {
+    await navigator.clipboard.writeText(link);
+    done = true;
+  } catch { // no secure context
+    const field = document.createElement('textarea');
+    field.value = link;
+    document.body.append(field);
+    field.select();
+    done = document.execCommand('copy');
+    field.remove();
+  }
+  $('copy').textContent = done ? 'Copied' : 'Copy it from the address bar';
+  setTimeout(() => { $('copy').textContent = 'Copy link'; }, 2000);
+}
+
+async function togglePip() {
+  if (document.pictureInPictureElement) await document.exitPictureInPicture();
+  else await video.requestPictureInPicture().catch(() => {});
+}
+
+$('fullscreen').onclick = toggleFullscreen;
+$('scale').onclick = toggleScale;
+$('stats').onclick = toggleStats;
+$('copy').onclick = copyLink;
+$('pip').onclick = togglePip;
+$('retry').onclick = () => { attempts = 0; connect(); };
+stage.ondblclick = toggleFullscreen;
+addEventListener('keydown', (e) => {
+  if (e.ctrlKey || e.altKey || e.metaKey || e.repeat) return;
+  const action = {f: toggleFullscreen, s: toggleStats, 1: toggleScale, c: copyLink, p: togglePip}[e.key.toLowerCase()];
+  if (action) action();
+});
+
+let idleTimer = 0;
+function active() {
+  for (const e of [stage, $('bar')]) e.classList.remove('idle');
+  clearTimeout(idleTimer);
+  idleTimer = setTimeout(() => {
+    if (state === 'watching') for (const e of [stage, $('bar')]) e.classList.add('idle');
+  }, 2500);
+}
+for (const name of ['pointermove', 'pointerdown', 'keydown', 'focusin']) addEventListener(name, active);
+active();
+
+addEventListener('resize', layout);
+new ResizeObserver(layout).observe(stage);
+video.addEventListener('resize', () => sized(video.videoWidth, video.videoHeight));
+video.addEventListener('playing', () => {
+  sized(video.videoWidth, video.videoHeight);
+  $('pip').hidden = !document.pictureInPictureEnabled;
+  watching();
+});
+
+// ---- statistics
+
+setInterval(async () => {
+  const {pc} = session ?? {};
+  if (!pc || pc.connectionState !== 'connected') return;
+  const offset = panel.fromConnection(await pc.getStats(), native, video);
+  if (offset !== null) worker?.postMessage({offset});
+}, 1000);
+
+connect();
