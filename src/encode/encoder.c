@@ -9,7 +9,7 @@
 
 /* Hardware first: it leaves the processor to the programs on the screen. */
 const struct encoder_ops *const encoder_table[] = {
-    &encoder_nvenc, &encoder_vaapi, &encoder_qsv, &encoder_x265, NULL,
+    &encoder_nvenc, &encoder_vaapi, &encoder_qsv, &encoder_x265, &encoder_screen, NULL,
 };
 
 static int pick_named(const struct encoder_ops **out, const char *name, enum pix_fmt fmt)

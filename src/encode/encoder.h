@@ -49,7 +49,8 @@ struct encoder_ops {
     void (*close)(struct encoder *e);
 };
 
-extern const struct encoder_ops encoder_x265, encoder_nvenc, encoder_vaapi, encoder_qsv;
+extern const struct encoder_ops encoder_x265, encoder_nvenc, encoder_vaapi, encoder_qsv,
+    encoder_screen;
 extern const struct encoder_ops *const encoder_table[]; /* in auto's order, NULL-terminated */
 
 /* name: NULL or "auto": the first that works. ERR_UNSUPPORTED with the

@@ -1,0 +1,151 @@
+#include "encode/screen/cabac.h"
+
+#include <stdlib.h>
+
+/* Table 9-52: rangeTabLps. */
+const uint8_t cabac_range_lps[64][4] = {
+    {128, 176, 208, 240}, {128, 167, 197, 227}, {128, 158, 187, 216}, {123, 150, 178, 205},
+    {116, 142, 169, 195}, {111, 135, 160, 185}, {105, 128, 152, 175}, {100, 122, 144, 166},
+    {95, 116, 137, 158},  {90, 110, 130, 150},  {85, 104, 123, 142},  {81, 99, 117, 135},
+    {77, 94, 111, 128},   {73, 89, 105, 122},   {69, 85, 100, 116},   {66, 80, 95, 110},
+    {62, 76, 90, 104},    {59, 72, 86, 99},     {56, 69, 81, 94},     {53, 65, 77, 89},
+    {51, 62, 73, 85},     {48, 59, 69, 80},     {46, 56, 66, 76},     {43, 53, 63, 72},
+    {41, 50, 59, 69},     {39, 48, 56, 65},     {37, 45, 54, 62},     {35, 43, 51, 59},
+    {33, 41, 48, 56},     {32, 39, 46, 53},     {30, 37, 43, 50},     {29, 35, 41, 48},
+    {27, 33, 39, 45},     {26, 31, 37, 43},     {24, 30, 35, 41},     {23, 28, 33, 39},
+    {22, 27, 32, 37},     {21, 26, 30, 35},     {20, 24, 29, 33},     {19, 23, 27, 31},
+    {18, 22, 26, 30},     {17, 21, 25, 28},     {16, 20, 23, 27},     {15, 19, 22, 25},
+    {14, 18, 21, 24},     {14, 17, 20, 23},     {13, 16, 19, 22},     {12, 15, 18, 21},
+    {12, 14, 17, 20},     {11, 14, 16, 19},     {11, 13, 15, 18},     {10, 12, 15, 17},
+    {10, 12, 14, 16},     {9, 11, 13, 15},      {9, 11, 12, 14},      {8, 10, 12, 14},
+    {8, 9, 11, 13},       {7, 9, 11, 12},       {7, 9, 10, 12},       {7, 8, 10, 11},
+    {6, 8, 9, 11},        {6, 7, 9, 10},        {6, 7, 8, 9},         {2, 2, 2, 2},
+};
+
+/* Table 9-53 for both values of valMps: (transIdx << 1 | valMps). An LPS in state 0 swaps it. */
+#define L(next) 2 * (next), 2 * (next) + 1
+const uint8_t cabac_next_lps[128] = {
+    1,     0,     L(0),  L(1),  L(2),  L(2),  L(4),  L(4),  L(5),  L(6),  L(7),  L(8),  L(9),
+    L(9),  L(11), L(11), L(12), L(13), L(13), L(15), L(15), L(16), L(16), L(18), L(18), L(19),
+    L(19), L(21), L(21), L(22), L(22), L(23), L(24), L(24), L(25), L(26), L(26), L(27), L(27),
+    L(28), L(29), L(29), L(30), L(30), L(30), L(31), L(32), L(32), L(33), L(33), L(33), L(34),
+    L(34), L(35), L(35), L(35), L(36), L(36), L(36), L(37), L(37), L(37), L(38), L(38), L(63),
+};
+#define M(s) L((s) + 1)
+#define M8(s) M(s), M(s + 1), M(s + 2), M(s + 3), M(s + 4), M(s + 5), M(s + 6), M(s + 7)
+const uint8_t cabac_next_mps[128] = {
+    M8(0),  M8(8),  M8(16), M8(24), M8(32), M8(40), M8(48),
+    M(56), M(57), M(58), M(59), M(60), M(61), L(62), L(63),
+};
+
+/* Tables 9-5 to 9-37: initValue for initType 0 (I) and 1 (P); 154 where the element cannot be. */
+static const uint8_t init_value[2][CTX_COUNT] = {
+    {
+        139, 141, 157,      /* split_cu_flag */
+        154,                /* cu_transquant_bypass_flag */
+        154, 154, 154,      /* cu_skip_flag */
+        154, 154,           /* cu_qp_delta_abs */
+        154,                /* pred_mode_flag */
+        184, 154, 154, 154, /* part_mode */
+        184,                /* prev_intra_luma_pred_flag */
+        63,                 /* intra_chroma_pred_mode */
+        154, 154,           /* merge_flag, merge_idx */
+        154, 154,           /* ref_idx */
+        154, 154,           /* abs_mvd_greater0_flag, abs_mvd_greater1_flag */
+        154, 154,           /* mvp_flag, rqt_root_cbf */
+        153, 138, 138,      /* split_transform_flag */
+        111, 141,           /* cbf_luma */
+        94, 138, 182, 154,  /* cbf_cb, cbf_cr */
+        139, 139,           /* transform_skip_flag */
+        110, 110, 124, 125, 140, 153, 125, 127, 140, 109, 111, 143, 127, 111, 79, 108, 123, 63,
+        110, 110, 124, 125, 140, 153, 125, 127, 140, 109, 111, 143, 127, 111, 79, 108, 123, 63,
+        91, 171, 134, 141,  /* coded_sub_block_flag */
+        111, 111, 125, 110, 110, 94, 124, 108, 124, 107, 125, 141, 179, 153, 125, 107, 125, 141,
+        179, 153, 125, 107, 125, 141, 179, 153, 125, 140, 139, 182, 182, 152, 136, 152, 136, 153,
+        136, 139, 111, 136, 139, 111, /* sig_coeff_flag */
+        140, 92, 137, 138, 140, 152, 138, 139, 153, 74, 149, 92, 139, 107, 122, 152, 140, 179, 166,
+        182, 140, 227, 122, 197, /* coeff_abs_level_greater1_flag */
+        138, 153, 136, 167, 152, 152,
+    },
+    {
+        107, 139, 126, 154, 197, 185, 201, 154, 154, 149, 154, 139, 154, 154, 154, 152, 110, 122,
+        153, 153, 140, 198, 168, 79, 124, 138, 94, 153, 111, 149, 107, 167, 154, 139, 139,
+        125, 110, 94, 110, 95, 79, 125, 111, 110, 78, 110, 111, 111, 95, 94, 108, 123, 108,
+        125, 110, 94, 110, 95, 79, 125, 111, 110, 78, 110, 111, 111, 95, 94, 108, 123, 108,
+        121, 140, 61, 154,
+        155, 154, 139, 153, 139, 123, 123, 63, 153, 166, 183, 140, 136, 153, 154, 166, 183, 140,
+        136, 153, 154, 166, 183, 140, 136, 153, 154, 170, 153, 123, 123, 107, 121, 107, 121, 167,
+        151, 183, 140, 151, 183, 140,
+        154, 196, 196, 167, 154, 152, 167, 182, 182, 134, 149, 136, 153, 121, 136, 137, 169, 194,
+        166, 167, 154, 167, 137, 182,
+        107, 167, 91, 122, 107, 167,
+    },
+};
+
+void cabac_start(struct cabac *c, bool intra_slice, int slice_qp)
+{
+    c->low = 0;
+    c->range = 510;
+    c->shifted = 0;
+    c->len = 0;
+    for (int i = 0; i < CTX_COUNT; i++) { /* equations 9-4 to 9-7 */
+        int v = init_value[intra_slice ? 0 : 1][i];
+        int m = (v >> 4) * 5 - 45, n = ((v & 15) << 3) - 16;
+        int pre = ((m * slice_qp) >> 4) + n;
+        pre = pre < 1 ? 1 : pre > 126 ? 126 : pre;
+        c->state[i] = (uint8_t)(pre <= 63 ? (63 - pre) << 1 : (pre - 64) << 1 | 1);
+    }
+}
+
+bool cabac_reserve(struct cabac *c, size_t more)
+{
+    if (c->cap - c->len >= more)
+        return true;
+    size_t cap = c->cap + c->cap / 2 + more;
+    uint8_t *data = realloc(c->data, cap);
+    if (!data)
+        return false;
+    c->data = data;
+    c->cap = cap;
+    return true;
+}
+
+void cabac_free(struct cabac *c)
+{
+    free(c->data);
+    c->data = NULL;
+    c->len = c->cap = 0;
+}
+
+static void put_byte(struct cabac *c, uint64_t v)
+{
+    if (v >> 8)
+        for (size_t i = c->len; i-- > 0 && ++c->data[i] == 0;)
+            ;
+    c->data[c->len++] = (uint8_t)v;
+}
+
+/* Of `shifted` bits all but the last 9 of low can be written: later ones reach them by a carry. */
+void cabac_drain(struct cabac *c)
+{
+    while (c->shifted >= 8) {
+        int keep = c->shifted + 1;
+        put_byte(c, c->low >> keep);
+        c->low &= ((uint64_t)1 << keep) - 1;
+        c->shifted -= 8;
+    }
+}
+
+void cabac_finish(struct cabac *c)
+{
+    cabac_drain(c);
+    /* 9.3.4.6 EncodeFlush: two bits more than were shifted, the last of them the stop bit. */
+    int n = c->shifted + 2;
+    uint64_t v = (c->low >> 7) | 1;
+    int pad = -n & 7;
+    v <<= pad;
+    for (int left = n + pad - 8; left >= 0; left -= 8) {
+        put_byte(c, v >> left);
+        v &= ((uint64_t)1 << left) - 1;
+    }
+}

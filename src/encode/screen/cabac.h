@@ -1,0 +1,129 @@
+/* cabac: the arithmetic coder of H.265 9.3.4 and its context variables. Pure; one thread.
+ *
+ * `low` holds the register of 9.3.4.2 (figure 9-11) with the bits that were shifted out of it
+ * still on top; they are written 32 at a time, and a carry runs back through what was written. */
+#ifndef HEVCAST_ENCODE_SCREEN_CABAC_H
+#define HEVCAST_ENCODE_SCREEN_CABAC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Offsets of the context variables of each syntax element (tables 9-5 to 9-37). */
+enum {
+    CTX_SPLIT_CU = 0,
+    CTX_BYPASS = CTX_SPLIT_CU + 3,
+    CTX_SKIP = CTX_BYPASS + 1,
+    CTX_QP_DELTA = CTX_SKIP + 3,
+    CTX_PRED_MODE = CTX_QP_DELTA + 2,
+    CTX_PART_MODE = CTX_PRED_MODE + 1,
+    CTX_PREV_INTRA = CTX_PART_MODE + 4,
+    CTX_CHROMA_MODE = CTX_PREV_INTRA + 1,
+    CTX_MERGE_FLAG = CTX_CHROMA_MODE + 1,
+    CTX_MERGE_IDX = CTX_MERGE_FLAG + 1,
+    CTX_REF_IDX = CTX_MERGE_IDX + 1,
+    CTX_MVD_GR0 = CTX_REF_IDX + 2,
+    CTX_MVD_GR1 = CTX_MVD_GR0 + 1,
+    CTX_MVP = CTX_MVD_GR1 + 1,
+    CTX_ROOT_CBF = CTX_MVP + 1,
+    CTX_SPLIT_TU = CTX_ROOT_CBF + 1,
+    CTX_CBF_LUMA = CTX_SPLIT_TU + 3,
+    CTX_CBF_CHROMA = CTX_CBF_LUMA + 2,
+    CTX_TSKIP = CTX_CBF_CHROMA + 4,   /* luma, chroma */
+    CTX_LAST_X = CTX_TSKIP + 2,       /* 15 luma, 3 chroma */
+    CTX_LAST_Y = CTX_LAST_X + 18,
+    CTX_CODED_SUB = CTX_LAST_Y + 18,  /* 2 luma, 2 chroma */
+    CTX_SIG = CTX_CODED_SUB + 4,      /* 27 luma, 15 chroma */
+    CTX_GR1 = CTX_SIG + 42,           /* 16 luma, 8 chroma */
+    CTX_GR2 = CTX_GR1 + 24,           /* 4 luma, 2 chroma */
+    CTX_COUNT = CTX_GR2 + 6,
+};
+
+struct cabac {
+    uint64_t low;
+    uint32_t range;
+    int shifted;              /* bits of low above the register */
+    uint8_t *data;            /* owns; grows in cabac_reserve alone */
+    size_t len, cap;
+    uint8_t state[CTX_COUNT]; /* pStateIdx << 1 | valMps */
+};
+
+extern const uint8_t cabac_range_lps[64][4];
+extern const uint8_t cabac_next_lps[128], cabac_next_mps[128];
+
+/* Starts a slice: 9.3.2.2 with initType 0 for I and 1 for P slices. Keeps the memory. */
+void cabac_start(struct cabac *c, bool intra_slice, int slice_qp);
+/* Room for `more` bytes beyond those written. false: out of memory. */
+bool cabac_reserve(struct cabac *c, size_t more);
+/* Ends the slice after end_of_slice_segment_flag = 1 with rbsp_slice_segment_trailing_bits. */
+void cabac_finish(struct cabac *c);
+void cabac_free(struct cabac *c);
+void cabac_drain(struct cabac *c);
+
+static inline void cabac_shift(struct cabac *c, int n)
+{
+    c->low <<= n;
+    c->shifted += n;
+    if (c->shifted >= 32)
+        cabac_drain(c);
+}
+
+static inline void cabac_bin(struct cabac *c, int ctx, int bin)
+{
+    unsigned s = c->state[ctx];
+    uint32_t lps = cabac_range_lps[s >> 1][c->range >> 6 & 3];
+    c->range -= lps;
+    if ((unsigned)bin == (s & 1)) {
+        c->state[ctx] = cabac_next_mps[s];
+        if (c->range >= 256)
+            return;
+        c->range <<= 1;
+        cabac_shift(c, 1);
+    } else {
+        int n = __builtin_clz(lps) - 23; /* lps into 256…511 */
+        c->low += c->range;
+        c->range = lps << n;
+        c->state[ctx] = cabac_next_lps[s];
+        cabac_shift(c, n);
+    }
+}
+
+/* n of at most 16 bypass bins, the first in the highest bit. */
+static inline void cabac_bypass(struct cabac *c, uint32_t bins, int n)
+{
+    c->low = (c->low << n) + (uint64_t)bins * c->range;
+    c->shifted += n;
+    if (c->shifted >= 32)
+        cabac_drain(c);
+}
+
+static inline void cabac_bypass_long(struct cabac *c, uint32_t bins, int n) /* n at most 32 */
+{
+    if (n > 16) {
+        cabac_bypass(c, bins >> 16, n - 16);
+        bins &= 0xffff;
+        n = 16;
+    }
+    cabac_bypass(c, bins, n);
+}
+
+static inline void cabac_terminate(struct cabac *c, int bin)
+{
+    c->range -= 2;
+    if (bin) {
+        c->low += c->range;
+        c->range = 256;
+        cabac_shift(c, 7);
+    } else if (c->range < 256) {
+        c->range <<= 1;
+        cabac_shift(c, 1);
+    }
+}
+
+/* Bytes that the slice has by now, about. */
+static inline size_t cabac_bytes(const struct cabac *c)
+{
+    return c->len + (size_t)c->shifted / 8;
+}
+
+#endif

@@ -1,0 +1,119 @@
+/* coder: the state of the picture being coded, shared by the files that code its units.
+ *
+ *   ctu.c        which units a tree block is split into, and how each is coded
+ *   cu_code.c    prediction, transform and reconstruction of one unit
+ *   cu_write.c   its syntax
+ *   inter.c      merge candidates, vector prediction, motion compensation
+ *
+ * Pure; one thread. */
+#ifndef HEVCAST_ENCODE_SCREEN_CODER_H
+#define HEVCAST_ENCODE_SCREEN_CODER_H
+
+#include "encode/screen/cabac.h"
+#include "encode/screen/frame.h"
+#include "encode/screen/intra.h"
+#include "encode/screen/kernels.h"
+#include "encode/screen/params.h"
+
+#include <stddef.h>
+
+struct mv {
+    int16_t x, y; /* quarter luma samples; whole ones alone are used */
+};
+
+static inline bool mv_same(struct mv a, struct mv b) { return a.x == b.x && a.y == b.y; }
+
+/* Of each 8x8 block, what its neighbours' syntax asks for. The default, all but `inter` and
+ * `skip` 0, is a skipped tree block that did not move; only coded tree blocks differ from it. */
+struct block_info {
+    struct mv mv;
+    bool inter, skip;
+    uint8_t depth;
+    uint8_t mode[4]; /* intra; of each 4x4 block */
+};
+
+enum { MATCH_KEEP = 1, MATCH_VECTORS = 7 };
+
+/* What the driver says of each 8x8 block: bit 0: keep what the reference has at the same place;
+ * bit k: vector k - 1 points to just that; none: code it. */
+typedef uint8_t block_match;
+
+struct quantizer {
+    int forward[2], scale[2], per[2]; /* luma, chroma: scales and qp / 6 */
+};
+
+struct coder {
+    const struct geometry *g;
+    const struct kernels *k;
+    struct frame src, ref, rec; /* borrow; rec may be ref when no vector but 0 is used */
+    struct block_info *info;    /* borrows; w8 × h8 */
+    const block_match *match;   /* borrows; w8 × h8 */
+    bool *plain;                /* borrows; of each tree block: its info is a skipped 64x64 */
+    struct mv vectors[MATCH_VECTORS];
+    int n_vectors;
+    struct cabac cabac;
+    bool key;
+    bool lossless;   /* of units that are coded: cu_transquant_bypass */
+    int qp;          /* of this tree block */
+    int qp_before;   /* qPY_PRED: of the last that coded one */
+    bool qp_written; /* in this tree block */
+    struct quantizer quant;
+    uint32_t lambda; /* squared error of one bit, 1/16 */
+    int ctb_x, ctb_y;
+};
+
+enum { CU_MAX = 32 };
+
+/* A coding unit, and its levels. Transform blocks: one, or four of half the size. */
+struct cu {
+    int x, y, log2;
+    bool inter, skip, merge, lossless, nxn, split;
+    int merge_idx, mvp_idx;
+    struct mv mv, mvd;
+    uint8_t mode[4];   /* intra luma; all the same unless nxn */
+    uint8_t cbf[3];    /* a bit for each transform block */
+    uint8_t tskip[3];
+    uint64_t distortion;
+    uint32_t bits;     /* of its levels and modes, 1/16, a guess */
+    int16_t level[3][CU_MAX * CU_MAX];
+};
+
+static inline struct block_info *coder_info(const struct coder *c, int x, int y)
+{
+    return &c->info[(y >> 3) * c->g->w8 + (x >> 3)];
+}
+
+/* 6.4.1: is the block that holds (xn, yn) coded before the one at (x, y)? In 4x4 blocks. */
+bool coder_available(const struct coder *c, int x, int y, int xn, int yn);
+void coder_set_qp(struct coder *c, int qp);
+
+/* inter.c */
+int inter_merge_list(const struct coder *c, int x, int y, int n, struct mv list[5]);
+void inter_mvp_list(const struct coder *c, int x, int y, int n, struct mv list[2]);
+/* The prediction of one plane's block, straight into dst. */
+void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h, struct mv mv,
+                   uint8_t *dst, int stride);
+/* Merge index or prediction and difference of cu->mv. */
+void inter_code_vector(const struct coder *c, struct cu *cu);
+/* Of what this vector would cost, 1/16 bits. */
+uint32_t inter_vector_cost(const struct coder *c, int x, int y, int n, struct mv mv);
+
+/* cu_code.c: both write the reconstruction, levels, distortion and bits. */
+void cu_code_inter(struct coder *c, struct cu *cu);
+void cu_code_intra(struct coder *c, struct cu *cu);
+/* Luma edges of a block for its intra prediction. */
+void cu_edges(const struct coder *c, int plane, int x, int y, int n, struct intra_edges *e);
+/* 8.4.2: the three most probable modes of the 4x4 (or larger) block at x, y. */
+void cu_probable_modes(const struct coder *c, int x, int y, const struct cu *cu, uint8_t list[3]);
+
+/* cu_write.c */
+void cu_write(struct coder *c, struct cu *cu);
+/* A skipped unit with a merged vector, whose block_info stands already. */
+void cu_write_kept(struct coder *c, struct cu *cu);
+void cu_write_split(struct coder *c, int x, int y, int depth, bool split);
+
+/* ctu.c: codes one tree block. qp: for what is coded in it. ctu_keep: one in which nothing is. */
+void ctu_code(struct coder *c, int ctb_x, int ctb_y, int qp);
+void ctu_keep(struct coder *c, int ctb_x, int ctb_y);
+
+#endif

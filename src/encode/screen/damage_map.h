@@ -1,0 +1,22 @@
+/* damage_map: which 8x8 blocks differ from the source picture that was coded before, and the
+ * encoder's own copy of that source. Pure. */
+#ifndef HEVCAST_ENCODE_SCREEN_DAMAGE_MAP_H
+#define HEVCAST_ENCODE_SCREEN_DAMAGE_MAP_H
+
+#include "encode/screen/coder.h"
+
+/* Sets dirty[] of the blocks under the damage that differ from src, in any plane; returns how
+ * many. Toolkits repaint more than they change. */
+int damage_map_compare(const struct geometry *g, const struct kernels *k,
+                       const struct picture *pic, const struct frame *src,
+                       const struct damage *damage, uint8_t *dirty);
+/* Copies the block at (bx, by), in blocks of 8, from the picture; beyond its edges its last
+ * samples are repeated. */
+void damage_map_copy(const struct geometry *g, const struct picture *pic, const struct frame *src,
+                     int bx, int by);
+/* Is the picture's block what src has at the same place, moved by (dx, dy)? In luma, and in chroma
+ * where that is whole samples. */
+bool damage_map_same(const struct geometry *g, const struct kernels *k, const struct picture *pic,
+                     const struct frame *src, int bx, int by, int dx, int dy);
+
+#endif

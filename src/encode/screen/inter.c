@@ -1,0 +1,196 @@
+#include "encode/screen/coder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* 6.5.2: z-scan order of 4x4 blocks in a tree block of 64: the bits of x and y interleaved. */
+static unsigned spread(unsigned v)
+{
+    static const uint8_t bits[16] = {0,  1,  4,  5,  16, 17, 20, 21,
+                                     64, 65, 68, 69, 80, 81, 84, 85};
+    return bits[v & 15];
+}
+
+static unsigned z_address(const struct coder *c, int x, int y)
+{
+    unsigned ctb = (unsigned)((y >> SCREEN_CTB_LOG2) * c->g->ctb_cols + (x >> SCREEN_CTB_LOG2));
+    return ctb << 8 | spread((unsigned)x >> 2) | spread((unsigned)y >> 2) << 1;
+}
+
+bool coder_available(const struct coder *c, int x, int y, int xn, int yn)
+{
+    if (xn < 0 || yn < 0 || xn >= c->g->cw || yn >= c->g->ch)
+        return false;
+    return z_address(c, xn, yn) < z_address(c, x, y);
+}
+
+/* 6.4.2: the vector at (xn, yn), if that is coded before and inter. */
+static const struct mv *neighbour(const struct coder *c, int x, int y, int xn, int yn)
+{
+    if (!coder_available(c, x, y, xn, yn))
+        return NULL;
+    const struct block_info *b = coder_info(c, xn, yn);
+    return b->inter ? &b->mv : NULL;
+}
+
+static bool repeats(const struct mv *a, const struct mv *b)
+{
+    return a && b && mv_same(*a, *b);
+}
+
+/* 8.5.3.2.3 for one unit of n×n; the list is filled with zero vectors. */
+int inter_merge_list(const struct coder *c, int x, int y, int n, struct mv list[5])
+{
+    const struct mv *a1 = neighbour(c, x, y, x - 1, y + n - 1);
+    const struct mv *b1 = neighbour(c, x, y, x + n - 1, y - 1);
+    const struct mv *b0 = neighbour(c, x, y, x + n, y - 1);
+    const struct mv *a0 = neighbour(c, x, y, x - 1, y + n);
+    const struct mv *b2 = neighbour(c, x, y, x - 1, y - 1);
+    int count = 0;
+    if (a1)
+        list[count++] = *a1;
+    if (b1 && !repeats(b1, a1))
+        list[count++] = *b1;
+    if (b0 && !repeats(b0, b1))
+        list[count++] = *b0;
+    if (a0 && !repeats(a0, a1))
+        list[count++] = *a0;
+    if (b2 && count < 4 && !repeats(b2, a1) && !repeats(b2, b1))
+        list[count++] = *b2;
+    for (int i = count; i < SCREEN_MERGE_CANDIDATES; i++)
+        list[i] = (struct mv){0, 0};
+    return count;
+}
+
+/* 8.5.3.2.6 and .7 with one reference picture, where no vector is ever scaled. */
+void inter_mvp_list(const struct coder *c, int x, int y, int n, struct mv list[2])
+{
+    const struct mv *a = neighbour(c, x, y, x - 1, y + n);
+    if (!a)
+        a = neighbour(c, x, y, x - 1, y + n - 1);
+    const struct mv *b = neighbour(c, x, y, x + n, y - 1);
+    if (!b)
+        b = neighbour(c, x, y, x + n - 1, y - 1);
+    if (!b)
+        b = neighbour(c, x, y, x - 1, y - 1);
+    int count = 0;
+    if (a)
+        list[count++] = *a;
+    if (b && !repeats(b, a))
+        list[count++] = *b;
+    for (; count < 2; count++)
+        list[count] = (struct mv){0, 0};
+}
+
+static int clip(int v, int most)
+{
+    return v < 0 ? 0 : v > most ? most : v;
+}
+
+/* The reference's samples at (x, y), which may lie outside: 8.5.3.3.3 repeats the edge. */
+static void fetch(const struct coder *c, int plane, int x, int y, int w, int h, uint8_t *dst,
+                  int stride)
+{
+    int s = plane ? c->g->cshift : 0, pw = c->g->cw >> s, ph = c->g->ch >> s;
+    if (x >= 0 && y >= 0 && x + w <= pw && y + h <= ph) {
+        const uint8_t *p = frame_at(&c->ref, plane, x, y);
+        for (int j = 0; j < h; j++)
+            memcpy(dst + (ptrdiff_t)j * stride, p + (ptrdiff_t)j * c->ref.stride[plane], (size_t)w);
+        return;
+    }
+    for (int j = 0; j < h; j++) {
+        const uint8_t *row = frame_at(&c->ref, plane, 0, clip(y + j, ph - 1));
+        for (int i = 0; i < w; i++)
+            dst[(ptrdiff_t)j * stride + i] = row[clip(x + i, pw - 1)];
+    }
+}
+
+static inline int half_tap(int a, int b, int d, int e) /* table 8-12, position 4 */
+{
+    return 36 * (b + d) - 4 * (a + e);
+}
+
+static inline uint8_t clip8(int v)
+{
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+/* Chroma of 4:2:0 half a sample away, in x, y, or both (8.5.3.3.3.2, then 8.5.3.3.4.2). */
+static void half_chroma(const struct coder *c, int plane, int x, int y, int w, int h, bool hx,
+                        bool hy, uint8_t *dst, int stride)
+{
+    uint8_t in[(64 + 3) * (64 + 3)];
+    int16_t mid[(64 + 3) * 64];
+    int sw = w + 3;
+    fetch(c, plane, x - 1, y - 1, sw, h + 3, in, sw);
+    for (int j = 0; j < h + 3; j++)
+        for (int i = 0; i < w; i++) {
+            const uint8_t *p = in + j * sw + i;
+            mid[j * w + i] = (int16_t)(hx ? half_tap(p[0], p[1], p[2], p[3]) : p[1] << 6);
+        }
+    for (int j = 0; j < h; j++)
+        for (int i = 0; i < w; i++) {
+            const int16_t *m = mid + j * w + i;
+            int v = m[w];
+            if (hy && hx)
+                v = half_tap(m[0], m[w], m[2 * w], m[3 * w]) >> 6;
+            else if (hy)
+                v = half_tap(m[0] >> 6, m[w] >> 6, m[2 * w] >> 6, m[3 * w] >> 6);
+            dst[(ptrdiff_t)j * stride + i] = clip8((v + 32) >> 6);
+        }
+}
+
+void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h, struct mv mv,
+                   uint8_t *dst, int stride)
+{
+    int s = plane ? c->g->cshift : 0;
+    int dx = mv.x >> (2 + s), dy = mv.y >> (2 + s); /* whole samples of this plane */
+    bool hx = s && (mv.x >> 2 & 1), hy = s && (mv.y >> 2 & 1);
+    if (hx || hy) {
+        half_chroma(c, plane, x + dx, y + dy, w, h, hx, hy, dst, stride);
+        return;
+    }
+    if (!dx && !dy && c->ref.plane[plane] == c->rec.plane[plane] &&
+        dst == frame_at(&c->rec, plane, x, y))
+        return; /* in place */
+    fetch(c, plane, x + dx, y + dy, w, h, dst, stride);
+}
+
+static int mvd_cost(struct mv a, struct mv p)
+{
+    int cost = 0, d[2] = {abs(a.x - p.x), abs(a.y - p.y)};
+    for (int i = 0; i < 2; i++)
+        cost += d[i] ? 16 * (3 + 2 * (31 - __builtin_clz((unsigned)d[i]))) : 8;
+    return cost;
+}
+
+uint32_t inter_vector_cost(const struct coder *c, int x, int y, int n, struct mv mv)
+{
+    struct mv list[5];
+    inter_merge_list(c, x, y, n, list);
+    for (int i = 0; i < SCREEN_MERGE_CANDIDATES; i++)
+        if (mv_same(list[i], mv))
+            return 16 + 16 * (uint32_t)i;
+    inter_mvp_list(c, x, y, n, list);
+    int a = mvd_cost(mv, list[0]), b = mvd_cost(mv, list[1]);
+    return 32 + (uint32_t)(a < b ? a : b);
+}
+
+void inter_code_vector(const struct coder *c, struct cu *cu)
+{
+    struct mv list[5];
+    int n = 1 << cu->log2;
+    inter_merge_list(c, cu->x, cu->y, n, list);
+    cu->merge = false;
+    for (int i = 0; i < SCREEN_MERGE_CANDIDATES && !cu->merge; i++)
+        if (mv_same(list[i], cu->mv)) {
+            cu->merge = true;
+            cu->merge_idx = i;
+        }
+    if (cu->merge)
+        return;
+    inter_mvp_list(c, cu->x, cu->y, n, list);
+    cu->mvp_idx = mvd_cost(cu->mv, list[1]) < mvd_cost(cu->mv, list[0]);
+    struct mv p = list[cu->mvp_idx];
+    cu->mvd = (struct mv){(int16_t)(cu->mv.x - p.x), (int16_t)(cu->mv.y - p.y)};
+}

@@ -1,0 +1,43 @@
+/* kernels: the loops over samples, as a table, compiled once plainly and once for AVX2 from the
+ * same text (kernels_body.h), so that both give the same bits. Pure; any thread.
+ *
+ * Residuals and coefficients are int16_t blocks without gaps: n samples a row. */
+#ifndef HEVCAST_ENCODE_SCREEN_KERNELS_H
+#define HEVCAST_ENCODE_SCREEN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kernels {
+    /* Sum of absolute differences, of w × h samples; w a multiple of 4. */
+    uint32_t (*sad)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
+    uint64_t (*sse)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
+    bool (*equal)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
+    void (*subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res, int n);
+    /* dst = clip(pred + res) */
+    void (*add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst, int sd, int n);
+    /* 8.6.4.2 for n = 4, 8, 16, 32, [log2 n - 2]; and the DST of 4x4 intra luma. The inverse
+     * needs not look at rows and columns of coefficients from `rows` and `cols` on: all zero. */
+    void (*dct[4])(const int16_t *res, int16_t *coef);
+    void (*idct[4])(const int16_t *coef, int16_t *res, int rows, int cols);
+    void (*dst4)(const int16_t *res, int16_t *coef);
+    void (*idst4)(const int16_t *coef, int16_t *res);
+    /* level = sign(c) * ((|c| * scale + offset) >> shift), of count coefficients; the number
+     * that is not 0. */
+    int (*quantize)(const int16_t *coef, int16_t *level, int count, int scale, int offset,
+                    int shift);
+    /* Equation 8-309 with a flat scaling list: (level * scale + round) >> shift, clipped. */
+    void (*dequantize)(const int16_t *level, int16_t *coef, int count, int scale, int shift);
+    /* The steps between neighbours: Σ |x(i) - x(i-1)| along rows and columns of a block. */
+    uint32_t (*activity)(const uint8_t *p, int stride, int n);
+};
+
+/* The 32x32 matrix of 8.6.4.2, and its transpose; for n samples every (32 / n)-th row. */
+extern const int16_t kernels_dct[32][32], kernels_dct_t[32][32];
+
+extern const struct kernels kernels_plain;
+const struct kernels *kernels_avx2(void); /* NULL where there is no AVX2 */
+const struct kernels *kernels_best(void);
+
+#endif

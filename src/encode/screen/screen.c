@@ -1,0 +1,452 @@
+/* screen: the encoder made for screens, as a driver behind encoder.h.
+ *
+ *   damage_map   what differs from the source before, in blocks of 8x8
+ *   motion       by which vectors parts of it moved
+ *   rate         lossless, or with which QP, what remains
+ *   ctu          the tree blocks; those in which nothing is to be coded cost three bins
+ *
+ * The reconstruction is local: no loop filter runs, so a block that is kept never changes, and
+ * only coded blocks are written. Two reconstructions take turns when something moved (the old
+ * places must stay readable); else one is written in place. */
+#include "encode/encoder.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "encode/au_pool.h"
+#include "encode/screen/damage_map.h"
+#include "encode/screen/motion.h"
+#include "encode/screen/rate.h"
+#include "encode/screen/screen.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOVED_BLOCKS_MIN = 24,   /* fewer changed blocks are not worth a search for motion */
+    CTU_BYTES_MOST = 1 << 16 /* no tree block takes more, even lossless 4:4:4 noise */
+};
+
+struct screen {
+    struct encoder base;
+    struct encoder_config config;
+    struct geometry g;
+    struct screen_params params;
+    struct coder coder;
+    struct motion *motion;
+    struct rate rate;
+    struct picture *src_pic, *rec_pic[2]; /* own; of the coded size */
+    struct frame src, rec[2];
+    int now;           /* which of rec is the last reconstruction */
+    bool *stale;       /* of each tree block: the other reconstruction differs */
+    uint8_t *dirty;    /* of each 8x8 block, in this picture */
+    uint8_t *todo;     /* of each tree block: something in it is to be coded or moved */
+    block_match *match;
+    uint8_t *inexact;  /* of each 8x8 block: the QP it was coded with; 0: equals the source */
+    int n_inexact;
+    int cursor;        /* tree block at which the next refinement begins */
+    bool have;         /* a picture was coded */
+    int poc;
+    struct au_pool pool;
+};
+
+static bool probe(enum pix_fmt fmt, char *reason, size_t reason_len)
+{
+    if (fmt == PIX_I420 || fmt == PIX_I444)
+        return true;
+    snprintf(reason, reason_len, "it takes 4:2:0 and 4:4:4 alone");
+    return false;
+}
+
+static void screen_close(struct encoder *e)
+{
+    struct screen *s = (struct screen *)e;
+    picture_unref(&s->src_pic);
+    picture_unref(&s->rec_pic[0]);
+    picture_unref(&s->rec_pic[1]);
+    motion_free(&s->motion);
+    cabac_free(&s->coder.cabac);
+    free(s->coder.info);
+    free(s->coder.plain);
+    free(s->stale);
+    free(s->dirty);
+    free(s->todo);
+    free(s->match);
+    free(s->inexact);
+    au_pool_clear(&s->pool);
+    free(s);
+}
+
+static struct frame frame_of(const struct picture *p)
+{
+    return (struct frame){{p->plane[0], p->plane[1], p->plane[2]},
+                          {p->stride[0], p->stride[1], p->stride[2]}};
+}
+
+static void set_geometry(struct screen *s, const struct encoder_config *config)
+{
+    int odd = config->fmt == PIX_I420 ? 1 : 0;
+    struct geometry *g = &s->g;
+    *g = (struct geometry){.fmt = config->fmt, .width = config->width, .height = config->height,
+                           .cshift = odd};
+    g->cw = (config->width + 7) & ~7;
+    g->ch = (config->height + 7) & ~7;
+    g->w8 = g->cw / 8;
+    g->h8 = g->ch / 8;
+    g->ctb_cols = (g->cw + SCREEN_CTB - 1) / SCREEN_CTB;
+    g->ctb_rows = (g->ch + SCREEN_CTB - 1) / SCREEN_CTB;
+    s->base.profile_idc = config->fmt == PIX_I444 ? 4 : 1;
+    s->base.level_idc =
+        hevc_level_for(config->width, config->height, config->fps, config->bitrate_bps);
+    s->params = (struct screen_params){.fmt = config->fmt, .coded_width = g->cw,
+                                       .coded_height = g->ch,
+                                       .width = (config->width + odd) & ~odd,
+                                       .height = (config->height + odd) & ~odd,
+                                       .level_idc = s->base.level_idc};
+}
+
+static int screen_open(struct encoder **out, const struct encoder_config *config)
+{
+    struct screen *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(ERR_MEMORY, "out of memory for an encoder");
+    s->base.ops = &encoder_screen;
+    s->config = *config;
+    set_geometry(s, config);
+    const struct geometry *g = &s->g;
+    size_t blocks = (size_t)g->w8 * (size_t)g->h8, ctbs = (size_t)g->ctb_cols * (size_t)g->ctb_rows;
+    s->src_pic = picture_new(g->fmt, g->cw, g->ch);
+    s->rec_pic[0] = picture_new(g->fmt, g->cw, g->ch);
+    s->rec_pic[1] = picture_new(g->fmt, g->cw, g->ch);
+    s->motion = motion_new();
+    s->coder.info = calloc(blocks, sizeof s->coder.info[0]);
+    s->coder.plain = calloc(ctbs, sizeof s->coder.plain[0]);
+    s->stale = calloc(ctbs, sizeof s->stale[0]);
+    s->todo = calloc(ctbs, 1);
+    s->dirty = calloc(blocks, 1);
+    s->match = calloc(blocks, 1);
+    s->inexact = calloc(blocks, 1);
+    if (!s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion || !s->coder.info ||
+        !s->coder.plain || !s->stale || !s->todo || !s->dirty || !s->match || !s->inexact) {
+        screen_close(&s->base);
+        return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
+                         config->height);
+    }
+    s->src = frame_of(s->src_pic);
+    s->rec[0] = frame_of(s->rec_pic[0]);
+    s->rec[1] = frame_of(s->rec_pic[1]);
+    memset(s->match, MATCH_KEEP, blocks);
+    s->coder.g = &s->g;
+    s->coder.k = kernels_best();
+    s->coder.match = s->match;
+    s->coder.qp = -1;
+    rate_init(&s->rate);
+    *out = &s->base;
+    return 0;
+}
+
+static struct rect ctb_blocks(const struct geometry *g, int ctb)
+{
+    struct rect r = {ctb % g->ctb_cols * 8, ctb / g->ctb_cols * 8, 8, 8};
+    return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
+}
+
+/* Marks the tree blocks that hold dirty blocks. */
+static void mark_todo(struct screen *s)
+{
+    const struct geometry *g = &s->g;
+    for (int by = 0; by < g->h8; by++)
+        for (int bx = 0; bx < g->w8; bx++)
+            if (s->dirty[by * g->w8 + bx])
+                s->todo[(by >> 3) * g->ctb_cols + (bx >> 3)] = 1;
+}
+
+/* Chroma of 4:2:0 that moves by an odd number of rows is interpolated: good where it is flat. */
+static bool chroma_bearable(const struct screen *s, const struct picture *pic, int bx, int by,
+                            struct mv mv)
+{
+    int dx = mv.x >> 2, dy = mv.y >> 2;
+    if (!s->g.cshift || !((dx | dy) & 1))
+        return true;
+    (void)pic;
+    for (int plane = 1; plane < 3; plane++) {
+        int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1);
+        int w = 4 + (dx & 1), h = 4 + (dy & 1);
+        if (x + w > s->g.cw / 2 || y + h > s->g.ch / 2)
+            return false;
+        const uint8_t *p = frame_at(&s->src, plane, x, y);
+        int low = 255, high = 0;
+        for (int j = 0; j < h; j++)
+            for (int i = 0; i < w; i++) {
+                int v = p[(ptrdiff_t)j * s->src.stride[plane] + i];
+                low = v < low ? v : low;
+                high = v > high ? v : high;
+            }
+        if (high - low > 12)
+            return false;
+    }
+    return true;
+}
+
+/* Before src is updated: how each block of the tree blocks to do can be had without coding. */
+static void match_blocks(struct screen *s, const struct picture *pic)
+{
+    const struct geometry *g = &s->g;
+    struct coder *c = &s->coder;
+    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
+        if (!s->todo[t])
+            continue;
+        struct rect r = ctb_blocks(g, t);
+        for (int by = r.y; by < r.y + r.h; by++)
+            for (int bx = r.x; bx < r.x + r.w; bx++) {
+                int at = by * g->w8 + bx;
+                block_match m = s->dirty[at] ? 0 : MATCH_KEEP;
+                for (int k = 0; k < c->n_vectors; k++) {
+                    int dx = c->vectors[k].x >> 2, dy = c->vectors[k].y >> 2;
+                    int x = bx * 8 + dx, y = by * 8 + dy;
+                    if (x >= 0 && y >= 0 && x + 8 <= g->cw && y + 8 <= g->ch &&
+                        damage_map_same(g, c->k, pic, &s->src, bx, by, dx, dy) &&
+                        chroma_bearable(s, pic, bx, by, c->vectors[k]))
+                        m |= (block_match)(2 << k);
+                }
+                s->match[at] = m;
+            }
+    }
+}
+
+static void take_source(struct screen *s, const struct picture *pic)
+{
+    for (int by = 0; by < s->g.h8; by++)
+        for (int bx = 0; bx < s->g.w8; bx++)
+            if (s->dirty[by * s->g.w8 + bx])
+                damage_map_copy(&s->g, pic, &s->src, bx, by);
+}
+
+static int block_bin(const struct screen *s, int bx, int by)
+{
+    return rate_bin(s->coder.k->activity(frame_at(&s->src, 0, bx * 8, by * 8), s->src.stride[0],
+                                         8));
+}
+
+static void sum_work(const struct screen *s, struct rate_work *w)
+{
+    for (int by = 0; by < s->g.h8; by++)
+        for (int bx = 0; bx < s->g.w8; bx++)
+            if (!s->match[by * s->g.w8 + bx])
+                w->blocks[block_bin(s, bx, by)]++;
+}
+
+/* What differs from the picture before. false: nothing. */
+static bool plan_change(struct screen *s, const struct encode_in *in, bool key,
+                        struct rate_work *w)
+{
+    const struct geometry *g = &s->g;
+    size_t blocks = (size_t)g->w8 * (size_t)g->h8;
+    struct damage all;
+    damage_set_all(&all, g->width, g->height);
+    s->coder.n_vectors = 0;
+    memset(s->dirty, key, blocks);
+    int count = (int)blocks;
+    if (!key)
+        count = damage_map_compare(g, s->coder.k, in->pic, &s->src,
+                                   in->damage ? in->damage : &all, s->dirty);
+    if (!count)
+        return false;
+    mark_todo(s);
+    if (!key && count >= MOVED_BLOCKS_MIN)
+        s->coder.n_vectors =
+            motion_find(s->motion, g, in->pic, &s->src, s->dirty, s->coder.vectors);
+    match_blocks(s, in->pic);
+    take_source(s, in->pic);
+    sum_work(s, w);
+    return true;
+}
+
+/* Picks blocks that are not exact yet, as many as fit, from the cursor on. false: all are. */
+static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w)
+{
+    const struct geometry *g = &s->g;
+    int ctbs = g->ctb_cols * g->ctb_rows;
+    if (!s->n_inexact)
+        return false;
+    s->coder.n_vectors = 0;
+    w->refine = 1;
+    for (int i = 0; i < ctbs; i++) {
+        int t = (s->cursor + i) % ctbs;
+        struct rect r = ctb_blocks(g, t);
+        for (int by = r.y; by < r.y + r.h; by++)
+            for (int bx = r.x; bx < r.x + r.w; bx++) {
+                int at = by * g->w8 + bx;
+                if (!s->inexact[at])
+                    continue;
+                s->match[at] = 0;
+                s->todo[t] = 1;
+                w->blocks[block_bin(s, bx, by)]++;
+            }
+        if (s->todo[t] && rate_estimate(&s->rate, w, RATE_LOSSLESS) > 0.8 * (double)budget) {
+            s->cursor = (t + 1) % ctbs;
+            break;
+        }
+    }
+    return true;
+}
+
+/* Brings the other reconstruction up to date and writes there; or writes in place. */
+static void set_frames(struct screen *s)
+{
+    const struct geometry *g = &s->g;
+    struct coder *c = &s->coder;
+    c->src = s->src;
+    c->ref = s->rec[s->now];
+    if (c->n_vectors) {
+        s->now ^= 1;
+        for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
+            if (!s->stale[t])
+                continue;
+            struct rect r = ctb_blocks(g, t);
+            for (int i = 0; i < 3; i++) {
+                int n = 8 >> (i ? g->cshift : 0);
+                for (int y = r.y * n; y < (r.y + r.h) * n; y++)
+                    memcpy(frame_at(&s->rec[s->now], i, r.x * n, y),
+                           frame_at(&c->ref, i, r.x * n, y), (size_t)(r.w * n));
+            }
+            s->stale[t] = false;
+        }
+    }
+    c->rec = s->rec[s->now];
+}
+
+static bool block_exact(const struct screen *s, int bx, int by)
+{
+    for (int i = 0; i < 3; i++) {
+        int n = 8 >> (i ? s->g.cshift : 0);
+        const struct frame *rec = &s->rec[s->now];
+        if (!s->coder.k->equal(frame_at(rec, i, bx * n, by * n), rec->stride[i],
+                               frame_at(&s->src, i, bx * n, by * n), s->src.stride[i], n, n))
+            return false;
+    }
+    return true;
+}
+
+/* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
+static void settle(struct screen *s, int t, int qp)
+{
+    struct rect r = ctb_blocks(&s->g, t);
+    for (int by = r.y; by < r.y + r.h; by++)
+        for (int bx = r.x; bx < r.x + r.w; bx++) {
+            int at = by * s->g.w8 + bx;
+            if (s->match[at] & MATCH_KEEP)
+                continue;
+            s->match[at] = MATCH_KEEP;
+            s->n_inexact -= s->inexact[at] != 0;
+            s->inexact[at] = block_exact(s, bx, by) ? 0 : (uint8_t)(qp ? qp : 1);
+            s->n_inexact += s->inexact[at] != 0;
+        }
+    s->todo[t] = 0;
+    s->stale[t] = true;
+}
+
+static int code_picture(struct screen *s, bool key, int qp)
+{
+    struct coder *c = &s->coder;
+    c->key = key;
+    c->lossless = qp == RATE_LOSSLESS;
+    int slice_qp = c->lossless ? 20 : qp;
+    c->qp_before = slice_qp;
+    set_frames(s);
+    cabac_start(&c->cabac, key, slice_qp);
+    int ctbs = s->g.ctb_cols * s->g.ctb_rows;
+    for (int t = 0; t < ctbs; t++) {
+        if (!cabac_reserve(&c->cabac, CTU_BYTES_MOST))
+            return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
+                             c->cabac.len);
+        int x = t % s->g.ctb_cols, y = t / s->g.ctb_cols;
+        if (s->todo[t]) {
+            ctu_code(c, x, y, slice_qp);
+            settle(s, t, qp);
+        } else {
+            ctu_keep(c, x, y);
+        }
+        cabac_terminate(&c->cabac, t == ctbs - 1);
+    }
+    cabac_finish(&c->cabac);
+    return 0;
+}
+
+static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au)
+{
+    if (key)
+        s->poc = 0;
+    struct slice_params slice = {.key = key, .poc = s->poc,
+                                 .qp = qp == RATE_LOSSLESS ? 20 : qp};
+    if ((key && !params_write_sets(au, &s->params)) ||
+        !params_write_slice(au, &slice, s->coder.cabac.data, s->coder.cabac.len))
+        return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
+                         s->coder.cabac.len);
+    s->poc++;
+    return 0;
+}
+
+/* Nothing is known of what was half done: the next picture is a key frame. */
+static void forget(struct screen *s)
+{
+    size_t blocks = (size_t)s->g.w8 * (size_t)s->g.h8;
+    memset(s->match, MATCH_KEEP, blocks);
+    memset(s->todo, 0, (size_t)s->g.ctb_cols * (size_t)s->g.ctb_rows);
+    s->have = false;
+}
+
+static int screen_encode(struct encoder *e, const struct encode_in *in, struct encode_out *out)
+{
+    struct screen *s = (struct screen *)e;
+    const struct picture *pic = in->pic;
+    *out = (struct encode_out){0};
+    if (pic->width != s->config.width || pic->height != s->config.height ||
+        pic->fmt != s->config.fmt)
+        return error_set(ERR_INVALID, "the encoder was opened for %dx%d, not %dx%d",
+                         s->config.width, s->config.height, pic->width, pic->height);
+    int64_t start_us = clock_now_us();
+    bool key = in->key_wanted || !s->have;
+    bool refine = in->refine && !key && (!in->damage || in->damage->n == 0);
+    struct rate_work work = {0};
+    if (!(refine ? plan_refine(s, in->budget_bytes, &work) : plan_change(s, in, key, &work))) {
+        out->wants_more = s->n_inexact > 0;
+        return 0;
+    }
+    int qp = refine ? RATE_LOSSLESS : rate_pick(&s->rate, &work, in->budget_bytes);
+    struct access_unit *au = au_pool_get(&s->pool, pic);
+    int rc = au ? code_picture(s, key, qp) : error_set(ERR_MEMORY, "out of memory for a picture");
+    if (!rc)
+        rc = write_unit(s, key, qp, au);
+    if (rc) {
+        forget(s);
+        access_unit_unref(&au);
+        return rc;
+    }
+    s->have = true;
+    rate_learn(&s->rate, &work, qp, au->len);
+    au->pic_id = in->pic_id;
+    au->width = s->params.width;
+    au->height = s->params.height;
+    au->irap = key;
+    au->refinement = refine;
+    au->qp = qp;
+    au->encode_start_us = start_us;
+    au->encode_us = clock_now_us();
+    out->au = au;
+    out->wants_more = s->n_inexact > 0;
+    LOG_DEBUG(encode, "picture %llu%s: qp %d, %zu of %zu bytes, %d us, %d blocks inexact",
+              (unsigned long long)in->pic_id, key ? " IDR" : refine ? " refined" : "", qp, au->len,
+              in->budget_bytes, (int)(au->encode_us - start_us), s->n_inexact);
+    return 0;
+}
+
+struct picture *screen_reconstruction(struct encoder *e)
+{
+    struct screen *s = (struct screen *)e;
+    return s->rec_pic[s->now];
+}
+
+const struct encoder_ops encoder_screen = {"screen", probe, screen_open, screen_encode,
+                                           screen_close};
