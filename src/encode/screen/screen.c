@@ -162,29 +162,30 @@ static void mark_todo(struct screen *s)
                 s->todo[(by >> 3) * g->ctb_cols + (bx >> 3)] = 1;
 }
 
-/* Chroma of 4:2:0 that moves by an odd number of rows is interpolated: good where it is flat. */
+enum { CHROMA_STEPS = 6 };
+
+/* Chroma of 4:2:0 that moves by an odd number of samples is interpolated by the decoder: good
+ * where it is flat, and the new chroma is about the same. */
 static bool chroma_bearable(const struct screen *s, const struct picture *pic, int bx, int by,
                             struct mv mv)
 {
     int dx = mv.x >> 2, dy = mv.y >> 2;
     if (!s->g.cshift || !((dx | dy) & 1))
         return true;
-    (void)pic;
+    int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1), w = 4 + (dx & 1), h = 4 + (dy & 1);
+    if (x + w > s->g.cw / 2 || y + h > s->g.ch / 2)
+        return false;
     for (int plane = 1; plane < 3; plane++) {
-        int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1);
-        int w = 4 + (dx & 1), h = 4 + (dy & 1);
-        if (x + w > s->g.cw / 2 || y + h > s->g.ch / 2)
-            return false;
-        const uint8_t *p = frame_at(&s->src, plane, x, y);
-        int low = 255, high = 0;
+        int any = *frame_at(&s->src, plane, x, y);
         for (int j = 0; j < h; j++)
-            for (int i = 0; i < w; i++) {
-                int v = p[(ptrdiff_t)j * s->src.stride[plane] + i];
-                low = v < low ? v : low;
-                high = v > high ? v : high;
-            }
-        if (high - low > 12)
-            return false;
+            for (int i = 0; i < w; i++)
+                if (abs(*frame_at(&s->src, plane, x + i, y + j) - any) > CHROMA_STEPS)
+                    return false;
+        const uint8_t *p = pic->plane[plane] + (ptrdiff_t)by * 4 * pic->stride[plane] + bx * 4;
+        for (int j = 0; j < 4 && by * 4 + j < (s->g.height + 1) / 2; j++)
+            for (int i = 0; i < 4 && bx * 4 + i < (s->g.width + 1) / 2; i++)
+                if (abs(p[(ptrdiff_t)j * pic->stride[plane] + i] - any) > CHROMA_STEPS)
+                    return false;
     }
     return true;
 }
@@ -336,8 +337,8 @@ static void settle(struct screen *s, int t, int qp)
     for (int by = r.y; by < r.y + r.h; by++)
         for (int bx = r.x; bx < r.x + r.w; bx++) {
             int at = by * s->g.w8 + bx;
-            if (s->match[at] & MATCH_KEEP)
-                continue;
+            if (s->match[at] == MATCH_KEEP)
+                continue; /* one that may also be moved, with its neighbours, may have been */
             s->match[at] = MATCH_KEEP;
             s->n_inexact -= s->inexact[at] != 0;
             s->inexact[at] = block_exact(s, bx, by) ? 0 : (uint8_t)(qp ? qp : 1);
