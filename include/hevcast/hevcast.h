@@ -182,7 +182,7 @@ typedef struct hevcast_sender_config {
     int fps;                   /* most pictures a second; default 60 */
     bool cursor;               /* draw the pointer; default true */
     bool loop;                 /* a file starts again at its end; default false */
-    const char *encoder;       /* auto, x265, nvenc, vaapi, qsv; default auto */
+    const char *encoder;       /* auto, screen, x265, nvenc, vaapi, qsv; default auto */
     int chroma;                /* 420 or 444; default 420 */
     int64_t bitrate_bps;       /* ceiling; default 20 Mb/s */
     int64_t min_bitrate_bps;   /* floor; default 300 kb/s */

@@ -16,7 +16,7 @@ static const char help[] =
     "  --window ID|TITLE     one window, also when it is covered\n"
     "  --fps N               the most pictures a second (default 60)\n"
     "  --no-cursor           leave the pointer out\n"
-    "  --encoder NAME        auto, x265, nvenc, vaapi, qsv (default auto)\n"
+    "  --encoder NAME        auto, screen, x265, nvenc, vaapi, qsv (default auto)\n"
     "  --chroma 420|444      444 keeps coloured text sharp (default 420)\n"
     "  --bitrate RATE        ceiling, such as 20M (default 20M)\n"
     "  --min-bitrate RATE    floor (default 300k)\n"
@@ -67,14 +67,14 @@ struct share {
 /* Whether the machine has that encoder is found out later; a name that nobody has is wrong usage. */
 static bool parse_encoder(const char *arg, const char **out)
 {
-    static const char *const names[] = {"auto", "x265", "nvenc", "vaapi", "qsv"};
+    static const char *const names[] = {"auto", "screen", "x265", "nvenc", "vaapi", "qsv"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!strcmp(arg, names[i])) {
             *out = arg;
             return true;
         }
     }
-    fprintf(stderr, "hevcast: --encoder is auto, x265, nvenc, vaapi or qsv, not \"%s\"\n", arg);
+    fprintf(stderr, "hevcast: --encoder is auto, screen, x265, nvenc, vaapi or qsv, not \"%s\"\n", arg);
     return false;
 }
 

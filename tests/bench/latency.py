@@ -55,13 +55,17 @@ def start_gstreamer(env, fps, bitrate):
     return sender, receiver
 
 
-def start_hevcast(env, fps, bitrate):
-    sender = env.share("x11", "--fps", str(fps), "--no-cursor", "--bitrate", f"{bitrate}k")
+def start_hevcast(env, fps, bitrate, encoder="auto"):
+    sender = env.share("x11", "--fps", str(fps), "--no-cursor", "--bitrate", f"{bitrate}k",
+                       "--encoder", encoder)
     receiver = env.view(sender.url, "--raw", "-", "--pix-fmt", "i420", stdout=subprocess.PIPE)
     return sender, receiver
 
 
-SYSTEMS = {"gstreamer": start_gstreamer, "hevcast": start_hevcast}
+SYSTEMS = {"gstreamer": start_gstreamer, "hevcast": start_hevcast,
+           # --systems …: one encoder of hevcast's beside the one that auto takes
+           "hevcast-x265": lambda *a: start_hevcast(*a, encoder="x265"),
+           "hevcast-screen": lambda *a: start_hevcast(*a, encoder="screen")}
 
 
 def read_log(path):
@@ -95,7 +99,7 @@ def measure(env, system, fps, a):
         time.sleep(a.seconds)
         t1, cpu1 = time.monotonic(), (sender.cpu_s(), receiver.cpu_s())
         stages = {}
-        if system == "hevcast":
+        if system.startswith("hevcast"):
             for p in (sender, receiver):
                 stats = p.last_stats()
                 for s in STAGES:
@@ -147,7 +151,7 @@ def print_row(name, results):
     for system, r in results.items():
         if system == "ratio":
             continue
-        print(f"{name:17} {system:10} {r['p50_ms']!s:>7} {r['p95_ms']!s:>7} {r['fps']:>6} "
+        print(f"{name:17} {system:14} {r['p50_ms']!s:>7} {r['p95_ms']!s:>7} {r['fps']:>6} "
               f"{r['updates_per_s']:>8} {r['sender_cpu']:>7} {r['receiver_cpu']:>7} "
               f"{r['unreadable']:>5}", end="")
         if system == "hevcast" and "ratio" in results:
@@ -214,7 +218,7 @@ def main():
         ap.error(f"systems are {', '.join(SYSTEMS)}")
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
-    print(f"{'row':17} {'system':10} {'p50 ms':>7} {'p95 ms':>7} {'fps':>6} {'clocks/s':>8} "
+    print(f"{'row':17} {'system':14} {'p50 ms':>7} {'p95 ms':>7} {'fps':>6} {'clocks/s':>8} "
           f"{'snd cpu':>7} {'rcv cpu':>7} {'bad':>5}   ratio p50 p95 cpu (goal: <{GOAL} <{GOAL} ≤1)")
     rows = {}
     for name in a.rows:
