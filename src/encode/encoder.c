@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "encode/au_pool.h"
+#include "encode/handover.h"
 #include "hevc/nal.h"
 
 #include <string.h>
@@ -32,6 +33,12 @@ int encoder_pick(const struct encoder_ops **out, const char *name, enum pix_fmt 
         return pick_named(out, name, fmt);
     char reason[200] = "";
     for (int i = 0; encoder_table[i]; i++) {
+        if (encoder_table[i] == &encoder_screen)
+            continue; /* as a part of the one below */
+        if (encoder_table[i] == &encoder_x265 && encoder_handover.probe(fmt, reason, sizeof reason)) {
+            *out = &encoder_handover;
+            return 0;
+        }
         if (encoder_table[i]->probe(fmt, reason, sizeof reason)) {
             LOG_DEBUG(encode, "encoder %s", encoder_table[i]->name);
             *out = encoder_table[i];

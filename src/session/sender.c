@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "encode/handover.h"
 #include "signal/token.h"
 
 #include <errno.h>
@@ -125,7 +126,16 @@ static int choose_profile(struct hevcast_sender *s)
     if (s->coded)
         return 0;
     enum pix_fmt fmt = s->config.chroma == 444 ? PIX_I444 : PIX_I420;
-    return encoder_pick(&s->encoder_ops, s->config.encoder, fmt);
+    const char *name = s->config.encoder;
+    bool any = !name || !strcmp(name, "auto");
+    /* What is decoded from a file is film: for that, auto's choice for screens is not the best. */
+    if (any && s->source && !strcmp(s->source->ops->name, "file")) {
+        int err = encoder_pick(&s->encoder_ops, "auto", fmt);
+        return err || s->encoder_ops != &encoder_handover
+                   ? err
+                   : encoder_pick(&s->encoder_ops, "x265", fmt);
+    }
+    return encoder_pick(&s->encoder_ops, name, fmt);
 }
 
 static void free_unit(void *au)

@@ -1,0 +1,156 @@
+#include "encode/handover.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+enum {
+    SLOW_US = 70000,
+    SLOW_PICTURES = 4,     /* more slow than quick ones by so many */
+    FILM_MIN_PICTURES = 8, /* before x265 is judged */
+    HOLD_US = 2000000,     /* an IDR picture is dear: not twice in so long */
+    BACKOFF_US = 20000000, /* after x265 was no faster; doubles */
+    BACKOFF_MOST_US = 320000000,
+};
+
+/* ------------------------------------------------------------------ the decision */
+
+void handover_policy_init(struct handover_policy *p)
+{
+    *p = (struct handover_policy){.slow_us = SLOW_US, .backoff_us = BACKOFF_US};
+}
+
+static int64_t smooth(int64_t old, int64_t sample)
+{
+    return old ? (3 * old + sample) / 4 : sample;
+}
+
+void handover_policy_picture(struct handover_policy *p, int64_t cost_us, double share)
+{
+    if (p->side == HANDOVER_FILM) {
+        p->film_us = smooth(p->film_us, cost_us);
+        p->film_pictures++;
+        return;
+    }
+    if (cost_us > p->slow_us && share > 0.05) {
+        p->score++;
+        p->screen_us = smooth(p->screen_us, cost_us);
+    } else if (p->score > 0) {
+        p->score--;
+    }
+}
+
+bool handover_policy_change(struct handover_policy *p, bool still, int64_t now_us)
+{
+    if (now_us < p->hold_until_us)
+        return false;
+    if (p->side == HANDOVER_SCREEN) {
+        if (p->score < SLOW_PICTURES)
+            return false;
+        p->side = HANDOVER_FILM;
+        p->film_us = 0;
+        p->film_pictures = 0;
+        p->hold_until_us = now_us + HOLD_US;
+        return true;
+    }
+    bool no_faster = p->film_pictures >= FILM_MIN_PICTURES && p->film_us * 5 > p->screen_us * 4;
+    if (!still && !no_faster)
+        return false;
+    p->side = HANDOVER_SCREEN;
+    p->score = 0;
+    p->screen_us = 0;
+    p->hold_until_us = now_us + (still ? HOLD_US : p->backoff_us);
+    if (!still && p->backoff_us < BACKOFF_MOST_US)
+        p->backoff_us *= 2;
+    return true;
+}
+
+/* ------------------------------------------------------------------ the driver */
+
+struct handover {
+    struct encoder base;
+    struct encoder_config config;
+    struct encoder *encoder; /* owns: the one of the policy's side */
+    struct handover_policy policy;
+};
+
+struct handover_policy *handover_policy_of(struct encoder *e)
+{
+    return &((struct handover *)e)->policy;
+}
+
+static bool probe(enum pix_fmt fmt, char *reason, size_t reason_len)
+{
+    return encoder_screen.probe(fmt, reason, reason_len);
+}
+
+static void handover_close(struct encoder *e)
+{
+    struct handover *h = (struct handover *)e;
+    encoder_close(&h->encoder);
+    free(h);
+}
+
+static int handover_open(struct encoder **out, const struct encoder_config *config)
+{
+    struct handover *h = calloc(1, sizeof *h);
+    if (!h)
+        return error_set(ERR_MEMORY, "out of memory for an encoder");
+    h->config = *config;
+    handover_policy_init(&h->policy);
+    int err = encoder_open(&h->encoder, &encoder_screen, config);
+    if (err) { /* too small for it, say: x265 alone */
+        h->policy.side = HANDOVER_FILM;
+        h->policy.hold_until_us = INT64_MAX;
+        err = encoder_open(&h->encoder, &encoder_x265, config);
+    }
+    if (err) {
+        handover_close(&h->base);
+        return err;
+    }
+    h->base.ops = &encoder_handover;
+    h->base.profile_idc = h->encoder->profile_idc;
+    h->base.level_idc = h->encoder->level_idc;
+    *out = &h->base;
+    return 0;
+}
+
+/* The new one is opened before the old one is closed: if it cannot be, nothing changes. */
+static bool change_sides(struct handover *h)
+{
+    bool film = h->policy.side == HANDOVER_FILM;
+    struct encoder *fresh;
+    if (encoder_open(&fresh, film ? &encoder_x265 : &encoder_screen, &h->config)) {
+        LOG_WARN(encode, "no hand-over: %s", error_text());
+        h->policy.side = film ? HANDOVER_SCREEN : HANDOVER_FILM;
+        h->policy.hold_until_us = INT64_MAX;
+        return false;
+    }
+    LOG_DEBUG(encode, "handing over to %s", fresh->ops->name);
+    encoder_close(&h->encoder);
+    h->encoder = fresh;
+    return true;
+}
+
+static int handover_encode(struct encoder *e, const struct encode_in *in, struct encode_out *out)
+{
+    struct handover *h = (struct handover *)e;
+    struct encode_in to = *in;
+    int64_t now = clock_now_us();
+    if (handover_policy_change(&h->policy, in->refine, now) && change_sides(h)) {
+        to.key_wanted = true;
+        to.refine = false;
+    }
+    int err = h->encoder->ops->encode(h->encoder, &to, out);
+    if (!err && out->au && !to.refine && !to.key_wanted) {
+        double all = (double)h->config.width * h->config.height;
+        double share = to.damage ? (double)damage_area(to.damage) / all : 1;
+        handover_policy_picture(&h->policy, out->au->encode_us - out->au->encode_start_us, share);
+    }
+    return err;
+}
+
+const struct encoder_ops encoder_handover = {"auto", probe, handover_open, handover_encode,
+                                             handover_close};

@@ -1,0 +1,35 @@
+/* handover: the software encoder that `auto` takes: `screen`, handing over to x265 for film.
+ *
+ * screen costs what changed, and finds what moved; camera pictures, of which every block is new in
+ * every picture, cost it more than x265. What counts is the time that pictures really take: several
+ * slow ones in a row hand over, with an IDR picture; the first moment of stillness hands back. When
+ * x265 turns out to be no faster, it hands back too, and the next try comes later. */
+#ifndef HEVCAST_ENCODE_HANDOVER_H
+#define HEVCAST_ENCODE_HANDOVER_H
+
+#include "encode/encoder.h"
+
+enum handover_side { HANDOVER_SCREEN, HANDOVER_FILM };
+
+/* The decision alone. Pure. */
+struct handover_policy {
+    enum handover_side side;
+    int64_t slow_us;      /* a picture that takes longer is slow; default 70 ms */
+    int score;            /* slow pictures lately */
+    int64_t screen_us;    /* what the slow ones took, smoothed */
+    int64_t film_us;      /* what x265's take, smoothed; 0: none yet */
+    int film_pictures;
+    int64_t hold_until_us; /* no change of sides before */
+    int64_t backoff_us;
+};
+
+void handover_policy_init(struct handover_policy *p);
+/* A picture with new content took cost_us. share: of the picture that was damaged, 0 to 1. */
+void handover_policy_picture(struct handover_policy *p, int64_t cost_us, double share);
+/* Before a picture; still: the same one again. true: change sides now (p->side is the new one). */
+bool handover_policy_change(struct handover_policy *p, bool still, int64_t now_us);
+
+extern const struct encoder_ops encoder_handover; /* called "auto"; not in encoder_table */
+struct handover_policy *handover_policy_of(struct encoder *e); /* for tests */
+
+#endif
