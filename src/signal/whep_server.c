@@ -373,12 +373,13 @@ static void handle_patch(struct whep_server *s, SoupServerMessage *msg, const ch
 static void handle_get(struct whep_server *s, SoupServerMessage *msg, enum route route,
                        const char *name)
 {
-    const char *path = g_uri_get_path(soup_server_message_get_uri(msg));
+    GUri *uri = soup_server_message_get_uri(msg);
+    const char *path = g_uri_get_path(uri), *query = g_uri_get_query(uri);
     const struct web_file *f =
         web_file_find(s->config.files, s->config.file_count, route == ROUTE_FILE ? name : "");
     if (f && route == ROUTE_ROOT && !g_str_has_suffix(path, "/")) {
         /* Relative, for a proxy that serves us below a path of its own. */
-        char *location = g_strdup_printf("%s/", s->token);
+        char *location = g_strdup_printf("%s/%s%s", s->token, query ? "?" : "", query ? query : "");
         header(msg, "Location", location);
         respond_text(msg, SOUP_STATUS_FOUND, "the page is here, with a slash at the end");
         g_free(location);

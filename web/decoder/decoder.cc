@@ -190,14 +190,12 @@ int32_t *EXPORT(hv_picture)(void)
     return info;
 }
 
-// The picture that hv_picture gave last, as RGBA without gaps. NULL: out of memory, or 4:2:2.
+// The picture that hv_picture gave last, as RGBA without gaps. NULL: out of memory.
 uint8_t *EXPORT(hv_rgba)(void)
 {
     const int width = info[0], height = info[1], chroma = info[2];
     // Rows are written in steps of 16 pixels, so the last one runs over.
     const size_t need = (size_t)width * height * 4 + 64;
-    if (chroma == 2)
-        return NULL;
     if (need > rgba_cap) {
         free(rgba);
         rgba = (uint8_t *)malloc(need);
@@ -215,7 +213,7 @@ uint8_t *EXPORT(hv_rgba)(void)
         uint8_t *out = rgba + (size_t)row * width * 4;
         for (int x = 0; x < width; x += 16) {
             v128_t cu = wasm_i8x16_splat(-128), cv = cu;
-            if (chroma == 1) {
+            if (chroma == 1 || chroma == 2) {
                 cu = doubled(u + x / 2);
                 cv = doubled(v + x / 2);
             } else if (chroma == 3) {

@@ -17,7 +17,7 @@ const canCarrier = typeof RTCRtpScriptTransform !== 'undefined' && 'transferCont
 let native = wanted === 'native' || (wanted === 'auto' && codecsOf('H265').length > 0);
 
 let session = null, worker = null, attempts = 0, timer = 0, nativeTimer = 0, away = false;
-let size = null, exact = false, state = '';
+let size = null, exact = false, state = '', reason = '';
 
 // ---- what it says
 
@@ -60,6 +60,7 @@ function sized(w, h) {
 
 function watching() {
   attempts = 0;
+  reason = '';
   clearTimeout(nativeTimer);
   say('watching', 'Watching');
 }
@@ -97,7 +98,7 @@ function connect() {
     unable('it neither decodes HEVC nor has what the page needs to do so');
     return;
   }
-  say('connecting', 'Connecting…');
+  say('connecting', reason || 'Connecting…', reason ? 'Reconnecting…' : '');
   if (!native) startWorker();
   const s = session = new Session({
     carrier: !native, worker,
@@ -137,7 +138,7 @@ function useCarrier() {
 
 function refused(e) {
   if (!(e instanceof Refused)) {
-    lost('The share cannot be reached.');
+    lost(reason || 'The share cannot be reached.'); // how it began says more
   } else if (native && wanted === 'auto' && canCarrier && e.status === 406) {
     useCarrier(); // 4:4:4, say
   } else if (e.status === 404) {
@@ -153,6 +154,7 @@ function refused(e) {
 function lost(text, least = 0) {
   session = null;
   size = null;
+  reason = text;
   canvas.hidden = video.hidden = true;
   if (document.hidden) away = true; // nobody reads a countdown there
   if (away) return;
@@ -245,7 +247,10 @@ $('scale').onclick = toggleScale;
 $('stats').onclick = toggleStats;
 $('copy').onclick = copyLink;
 $('pip').onclick = togglePip;
-$('retry').onclick = () => { attempts = 0; connect(); };
+$('retry').onclick = () => {
+  attempts = 0;
+  connect();
+};
 stage.ondblclick = toggleFullscreen;
 addEventListener('keydown', (e) => {
   if (e.ctrlKey || e.altKey || e.metaKey || e.repeat) return;

@@ -48,7 +48,7 @@ export class WasmDecoder {
   picture(at) {
     const {wasm} = this, {buffer} = wasm.memory;
     const [width, height, chroma, bits, full, matrix, ...plane] = new Int32Array(buffer, at, 18);
-    if (bits !== 8) throw new Error('pictures with more than 8 bits are not drawn');
+    if (bits !== 8) throw Object.assign(new Error('its pictures have more than 8 bits'), {unable: true});
     const planes = [];
     for (let i = 0; i < (chroma === 0 ? 1 : 3); i++) {
       const [start, stride, w, h] = plane.slice(4 * i, 4 * i + 4);

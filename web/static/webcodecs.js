@@ -19,6 +19,7 @@ export class WebCodecsDecoder {
   constructor(onPicture, onError) {
     this.codec = null;
     this.started = new Map();
+    this.count = 0;
     this.decoder = new VideoDecoder({
       output: (frame) => {
         const began = this.started.get(frame.timestamp);
@@ -27,7 +28,6 @@ export class WebCodecsDecoder {
       },
       error: (e) => onError(e),
     });
-    this.count = 0;
   }
 
   get waiting() {

@@ -47,6 +47,11 @@ function dropDecoder() {
 
 function decodingFailed(error) {
   totals.errors++;
+  if (error.unable) {
+    queue = [];
+    say({unable: error.message});
+    return;
+  }
   console.warn('hevcast: decoding failed:', error.message);
   const wasCodecs = decoder instanceof WebCodecsDecoder;
   dropDecoder();
@@ -83,7 +88,7 @@ function show(picture, frame, moreWait) {
   totals.drawn++;
   if (frame?.captured) count.latency.push(unixMs() - frame.captured - clockOffset);
   if (frame) count.encode.push(frame.encodeMs);
-  if (resized) say({size: [picture.width, picture.height]});
+  if (resized || !shown) say({size: [picture.width, picture.height]});
   if (!shown) say({first: true, decoder: decoder.name, drawing: screen.name});
   shown = true;
 }

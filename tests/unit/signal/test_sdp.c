@@ -195,6 +195,46 @@ static void test_chrome_444_refused(void **state)
     assert_non_null(strstr(t.why, "--chroma 420"));
 }
 
+/* ?carrier=vp8: VP8's payload type carries the HEVC (doc/carrier.md). */
+static void test_vp8_carrier(void **state)
+{
+    (void)state;
+    static const char *const offers[] = {"chrome-no-h265.sdp", "firefox.sdp",
+                                         "chrome.sdp"};
+    for (size_t i = 0; i < sizeof offers / sizeof offers[0]; i++) {
+        parse_file(t.sdp, offers[i]);
+        t.sender.vp8_carrier = true;
+        assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_OK);
+        answer(&t.sender);
+        assert_string_equal(t.agreed.codec.name, "VP8");
+        assert_int_not_equal(t.agreed.codec.rtx_pt, 0);
+        char line[64];
+        snprintf(line, sizeof line, "a=rtpmap:%d VP8/90000\r\n", t.agreed.codec.pt);
+        has(line);
+        snprintf(line, sizeof line, "a=rtcp-fb:%d nack pli\r\n", t.agreed.codec.pt);
+        has(line);
+        snprintf(line, sizeof line, "a=rtcp-fb:%d ccm fir\r\n", t.agreed.codec.pt);
+        has(line);
+        snprintf(line, sizeof line, "a=fmtp:%d apt=%d\r\n", t.agreed.codec.rtx_pt,
+                 t.agreed.codec.pt);
+        has(line);
+        has_not("H265");
+        has_not("tx-mode");
+    }
+    /* A 4:4:4 stream is no matter: the page's decoder takes it. */
+    t.sender.h265.profile_id = 4;
+    t.sender.h265.interop_444 = true;
+    assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_OK);
+    /* Without VP8 there is no carrier; and without asking for it, VP8 is no codec of ours. */
+    parse_file(t.sdp, "gstreamer.sdp");
+    assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_NO_H265);
+    assert_non_null(strstr(t.why, "no VP8"));
+    t.sender.vp8_carrier = false;
+    parse_file(t.sdp, "firefox.sdp");
+    assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_NO_H265);
+    assert_non_null(strstr(t.why, "no H265"));
+}
+
 static void test_safari(void **state)
 {
     (void)state;
@@ -623,7 +663,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_chrome), T(test_chrome_main_10), T(test_chrome_444_refused), T(test_safari),
+        T(test_chrome), T(test_chrome_main_10), T(test_chrome_444_refused), T(test_vp8_carrier),
+ T(test_safari),
         T(test_gstreamer), T(test_pion_sender), T(test_bundle_only), T(test_refusals),
         T(test_fmtp_values), T(test_invalid_codec_leaves_the_next), T(test_transport_rules),
         T(test_setup_roles), T(test_extensions), T(test_own_ends),

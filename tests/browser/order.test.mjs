@@ -1,0 +1,141 @@
+// web/static/order.js and annexb.js: frames of the carrier in order, and what is read from them.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {Order, parse, HEADER} from '../../web/static/order.js';
+import {codecString, nals} from '../../web/static/annexb.js';
+
+const f = (number, key = false) => ({number: number >>> 0, key});
+const numbers = (frames) => frames.map((x) => x.number);
+
+test('in order, from a key frame on', () => {
+  const o = new Order();
+  assert.deepEqual(o.push(f(4), 0), []);
+  assert.deepEqual(numbers(o.push(f(5, true), 1)), [5]);
+  assert.deepEqual(numbers(o.push(f(6), 2)), [6]);
+  assert.deepEqual(o.push(f(6), 3), [], 'it came twice');
+  assert.deepEqual(o.push(f(4), 3), [], 'it is before the key frame');
+});
+
+test('a repaired frame is late, and what followed waits for it', () => {
+  const o = new Order();
+  o.push(f(0, true), 0);
+  assert.deepEqual(o.push(f(2), 10), []);
+  assert.deepEqual(o.push(f(3), 20), []);
+  assert.equal(o.wantsKey(200), false, 'the repair has time');
+  assert.deepEqual(numbers(o.push(f(1), 210)), [1, 2, 3]);
+  assert.equal(o.wantsKey(10000), false);
+  assert.equal(o.lost, 0);
+});
+
+test('delta frames that come before their key frame', () => {
+  const o = new Order();
+  assert.deepEqual(o.push(f(8), 0), []);
+  assert.deepEqual(o.push(f(9), 1), []);
+  assert.deepEqual(numbers(o.push(f(7, true), 2)), [7, 8, 9]);
+});
+
+test('a gap that stays: a key frame is asked for, again and again, and ends it at once', () => {
+  const o = new Order({patience: 250, repeat: 1000});
+  o.push(f(0, true), 0);
+  o.push(f(2), 100);
+  assert.equal(o.wantsKey(349), false);
+  assert.equal(o.wantsKey(350), true);
+  assert.equal(o.wantsKey(351), false);
+  assert.equal(o.wantsKey(1350), true);
+  assert.deepEqual(o.push(f(3), 1400), []);
+  assert.deepEqual(numbers(o.push(f(5, true), 1500)), [5], 'without waiting for frame 4');
+  assert.deepEqual(o.push(f(1), 1510), [], 'of no more use');
+  assert.deepEqual(numbers(o.push(f(6), 1520)), [6]);
+  assert.equal(o.lost, 4);
+  assert.equal(o.wantsKey(9999), false);
+});
+
+test('numbers wrap around', () => {
+  const o = new Order();
+  o.push(f(0xfffffffe, true), 0);
+  assert.deepEqual(o.push(f(0), 1), []);
+  assert.deepEqual(numbers(o.push(f(0xffffffff), 2)), [0xffffffff, 0]);
+  assert.deepEqual(numbers(o.push(f(1), 3)), [1]);
+});
+
+test('after a decoding error only a key frame helps, and is asked for at once', () => {
+  const o = new Order();
+  o.push(f(0, true), 0);
+  o.broken(50);
+  assert.equal(o.wantsKey(50), true);
+  assert.deepEqual(o.push(f(1), 60), []);
+  assert.deepEqual(numbers(o.push(f(2, true), 70)), [2]);
+});
+
+test('what waits is bounded', () => {
+  const o = new Order({most: 16});
+  o.push(f(0, true), 0);
+  for (let n = 2; n < 1000; n++) o.push(f(n), n);
+  assert.ok(o.waiting.size <= 17);
+});
+
+test('any order of arrival, with losses: never out of order, never without its references', () => {
+  let seed = 1;
+  const random = (n) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % n;
+  for (let round = 0; round < 200; round++) {
+    const o = new Order(), out = [];
+    const frames = [];
+    for (let n = 0; n < 100; n++) if (random(20)) frames.push({at: n + random(round % 12 + 1), frame: f(n, n === 0 || random(25) === 0)});
+    const keys = new Set(frames.filter((x) => x.frame.key).map((x) => x.frame.number));
+    frames.sort((a, b) => a.at - b.at);
+    for (const {frame, at} of frames) out.push(...numbers(o.push(frame, at)));
+    out.forEach((n, i) => assert.ok(keys.has(n) || (i > 0 && out[i - 1] === n - 1), `round ${round}: ${n} after ${out[i - 1]}`));
+  }
+});
+
+function frame({key, number, data, length = HEADER}) {
+  const fake = key ? 10 : 1, bytes = new Uint8Array(fake + length + data.length), v = new DataView(bytes.buffer, fake);
+  bytes[0] = key ? 0x10 : 0x11;
+  v.setUint8(0, 0x48);
+  v.setUint8(1, 1);
+  v.setUint8(2, key ? 1 : 0);
+  v.setUint8(3, length);
+  v.setUint32(4, number);
+  v.setUint32(8, 2208988800 + 1000);
+  v.setUint32(12, 0x80000000);
+  v.setUint32(16, 12500);
+  v.setUint16(20, 1920);
+  v.setUint16(22, 1080);
+  v.setUint32(24, data.length);
+  bytes.set(data, fake + length);
+  return bytes.buffer;
+}
+
+test('the header', () => {
+  const data = Uint8Array.of(0, 0, 0, 1, 2, 1);
+  for (const key of [true, false]) {
+    const p = parse(frame({key, number: 7, data}));
+    assert.equal(p.key, key);
+    assert.equal(p.number, 7);
+    assert.equal(p.captured, 1000500);
+    assert.equal(p.encodeMs, 12.5);
+    assert.deepEqual([p.width, p.height], [1920, 1080]);
+    assert.deepEqual([...p.data], [...data]);
+  }
+  assert.deepEqual([...parse(frame({key: true, number: 7, data, length: 40})).data], [...data], 'a longer header of a later version');
+});
+
+test('what is no frame of ours is none', () => {
+  const good = frame({key: false, number: 1, data: Uint8Array.of(1, 2, 3)});
+  for (let n = 0; n < good.byteLength; n++) assert.equal(parse(good.slice(0, n)), null, `${n} bytes of it`);
+  for (const at of [0, 1, 2]) {
+    const bad = good.slice(0);
+    new Uint8Array(bad)[at] ^= 0xff;
+    const p = parse(bad);
+    assert.equal(p, null, `byte ${at}`);
+  }
+});
+
+test('the codec string of an SPS', () => {
+  const sps = [0x42, 0x01, 0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00, 0x7b, 0xa0];
+  const au = Uint8Array.of(0, 0, 0, 1, 0x40, 1, 0x0c, 0, 0, 0, 1, ...sps, 0, 0, 1, 0x26, 1, 0xaf);
+  assert.equal(codecString(au), 'hev1.1.6.L123.90');
+  assert.deepEqual([...nals(au)].map(([type]) => type), [32, 33, 19]);
+  assert.equal(codecString(Uint8Array.of(0, 0, 0, 1, 0x26, 1)), null);
+  assert.equal(codecString(Uint8Array.of(0, 0, 1, 0x42, 1, 1)), null, 'cut');
+});

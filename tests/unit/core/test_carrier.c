@@ -1,0 +1,176 @@
+/* src/rtp/carrier_pack, and src/rtp/video_sender with it. */
+#include "test_util.h"
+
+#include "hevc/nal.h"
+#include "rtp/carrier_pack.h"
+#include "rtp/packet.h"
+#include "rtp/rtcp.h"
+#include "rtp/video_sender.h"
+
+static const uint64_t NTP = 0x1122334455667788;
+
+static struct access_unit *au_of(size_t len, bool irap)
+{
+    struct access_unit *au = access_unit_new(len);
+    assert_non_null(au);
+    for (size_t i = 0; i < len; i++)
+        au->data[i] = (uint8_t)(i * 7 + len);
+    au->len = len;
+    au->irap = irap;
+    au->width = 1920;
+    au->height = 1080;
+    au->capture_us = 1000000;
+    au->encode_us = 1012345;
+    au->pic_id = 9;
+    return au;
+}
+
+/* The payloads' frame, without descriptors; checks these. */
+static size_t join(const struct access_unit *au, uint32_t number, size_t max, uint8_t *frame)
+{
+    struct carrier_packer p;
+    struct h265_payload d;
+    size_t n = 0, smallest = SIZE_MAX, largest = 0;
+    bool last = false;
+    carrier_packer_start(&p, au, number, max);
+    while (carrier_packer_next(&p, &d)) {
+        uint8_t *out = malloc(d.size);
+        assert_false(last);
+        assert_true(d.size <= max && d.size > 1);
+        carrier_write_payload(au, &d, NTP, out);
+        assert_int_equal(out[0], n == 0 ? 0x10 : 0);
+        memcpy(frame + n, out + 1, d.size - 1);
+        n += d.size - 1;
+        smallest = d.size < smallest ? d.size : smallest;
+        largest = d.size > largest ? d.size : largest;
+        last = d.last;
+        free(out);
+    }
+    assert_true(last);
+    assert_true(largest - smallest <= 1);
+    return n;
+}
+
+static void frames(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 5, 30, 64, 100, 1199, 1200, 2400, 100000};
+    static const size_t maxima[] = {16, 25, 64, 1187};
+    static const uint8_t key[] = {0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x10, 0x00, 0x10, 0x00};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t k = 0; k < 8; k++) {
+            bool irap = k & 1;
+            struct access_unit *au = au_of(sizes[i], irap);
+            uint8_t *frame = malloc(sizes[i] + CARRIER_PREFIX_MAX), *h = frame;
+            if (sizes[i] > 20000 && maxima[k / 2] < 64)
+                goto next; /* more packets than a frame may have */
+            size_t n = join(au, 0x01020304, maxima[k / 2], frame);
+            if (irap) {
+                assert_memory_equal(frame, key, sizeof key);
+                h += sizeof key;
+            } else {
+                assert_int_equal(*h++, 0x11);
+            }
+            const uint8_t header[] = {'H', 1, irap, CARRIER_HEADER_LEN, 1, 2, 3, 4,
+                                      0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88,
+                                      0, 0, 0x30, 0x39, 1920 >> 8, 1920 & 255, 1080 >> 8, 1080 & 255,
+                                      0, (uint8_t)(sizes[i] >> 16), (uint8_t)(sizes[i] >> 8),
+                                      (uint8_t)sizes[i]};
+            assert_memory_equal(h, header, sizeof header);
+            assert_int_equal(n, (size_t)(h - frame) + CARRIER_HEADER_LEN + sizes[i]);
+            assert_memory_equal(h + CARRIER_HEADER_LEN, au->data, sizes[i]);
+next:
+            free(frame);
+            access_unit_unref(&au);
+        }
+    }
+}
+
+static void too_large(void **state)
+{
+    (void)state;
+    struct access_unit *au = au_of(2000 * 1186 - 38, true);
+    struct carrier_packer p;
+    struct h265_payload d;
+    int n = 0;
+    for (carrier_packer_start(&p, au, 1, 1187); carrier_packer_next(&p, &d);)
+        n++;
+    assert_int_equal(n, 2000);
+    carrier_packer_start(&p, au, 1, 1186); /* one packet too many */
+    assert_false(carrier_packer_next(&p, &d));
+    access_unit_unref(&au);
+}
+
+/* All packets of what waits, into out; how many. */
+static int drain(struct video_sender *vs, int64_t *now_us, uint8_t out[][1300], size_t *len, int cap)
+{
+    int n = 0;
+    struct rtp_packet p;
+    while (video_sender_next_us(vs) <= *now_us + 20000) {
+        int64_t next = video_sender_next_us(vs);
+        *now_us = next > *now_us ? next : *now_us;
+        if (!video_sender_poll(vs, *now_us, &p))
+            continue;
+        assert_true(n < cap);
+        memcpy(out[n], p.data, p.len);
+        len[n++] = p.len;
+    }
+    return n;
+}
+
+/* Numbers count the frames, and a packet that comes again is the same again, over RTX. */
+static void through_the_sender(void **state)
+{
+    (void)state;
+    static uint8_t out[64][1300];
+    size_t len[64];
+    struct video_sender_config c;
+    video_sender_default_config(&c);
+    c.payload = VIDEO_PAYLOAD_VP8_CARRIER;
+    c.ssrc = 0x1000;
+    c.rtx_ssrc = 0x2000;
+    c.pt = 96;
+    c.rtx_pt = 97;
+    c.first_seq = 100;
+    struct video_sender *vs = video_sender_new(&c);
+    int64_t now = 1000000;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct access_unit *au = au_of(5000, i == 0);
+        au->pts_us = 1000000 + 20000 * i;
+        assert_true(video_sender_push(vs, au, NTP, now));
+        access_unit_unref(&au);
+        int n = drain(vs, &now, out, len, 64);
+        assert_int_equal(n, 5);
+        const uint8_t *payload = out[0] + 12;
+        assert_int_equal(payload[0], 0x10);
+        const uint8_t *h = payload + 1 + (i == 0 ? 10 : 1);
+        assert_int_equal(h[0], 'H');
+        assert_int_equal(h[7], i);
+        for (int k = 0; k < n; k++) {
+            assert_int_equal(out[k][1] & 0x7f, 96);
+            assert_int_equal(out[k][1] >> 7, k == n - 1);
+        }
+    }
+    /* The frame's first packet was lost: the header is written again. */
+    uint8_t nack[16] = {0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0x10, 0, 0, 110, 0, 0};
+    static uint8_t again[64][1300];
+    size_t again_len[64];
+    struct rtcp_events ev;
+    video_sender_on_rtcp(vs, nack, sizeof nack, now, NTP, &ev);
+    assert_true(ev.nack);
+    assert_int_equal(drain(vs, &now, again, again_len, 64), 1);
+    assert_int_equal(again[0][1] & 0x7f, 97);
+    assert_int_equal(again_len[0], len[0] + 2);
+    assert_memory_equal(again[0] + 14, out[0] + 12, len[0] - 12);
+    video_sender_free(&vs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames),
+        cmocka_unit_test(too_large),
+        cmocka_unit_test(through_the_sender),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
