@@ -101,7 +101,7 @@ static void test_not_there(void **state)
     static const char *const paths[] = {
         "/static/main.js", "/wrong/static/main.js", "/" TOKEN "/static", "/" TOKEN "/static/",
         "/" TOKEN "/static/none.js", "/" TOKEN "/static/../static",
-        "/" TOKEN "/static/%2e%2e%2fmain.js", "/" TOKEN "/static/..", "/" TOKEN "/static//main.js",
+        "/" TOKEN "/static/%2e%2e%2fmain.js", "/" TOKEN "/static//main.js",
         "/" TOKEN "/static/main.js%00", "/" TOKEN "/static/../../etc/passwd",
         "/" TOKEN "/static/%2e%2e/%2e%2e/etc/passwd", "/" TOKEN "/main.js",
     };
