@@ -83,8 +83,22 @@ static inline struct block_info *coder_info(const struct coder *c, int x, int y)
     return &c->info[(y >> 3) * c->g->w8 + (x >> 3)];
 }
 
+/* 6.5.2: z-scan order of 4x4 blocks: the bits of x and y interleaved within a tree block. */
+static inline unsigned coder_z_address(const struct coder *c, int x, int y)
+{
+    static const uint8_t bits[16] = {0,  1,  4,  5,  16, 17, 20, 21,
+                                     64, 65, 68, 69, 80, 81, 84, 85};
+    unsigned ctb = (unsigned)((y >> SCREEN_CTB_LOG2) * c->g->ctb_cols + (x >> SCREEN_CTB_LOG2));
+    return ctb << 8 | bits[x >> 2 & 15] | (unsigned)bits[y >> 2 & 15] << 1;
+}
+
 /* 6.4.1: is the block that holds (xn, yn) coded before the one at (x, y)? In 4x4 blocks. */
-bool coder_available(const struct coder *c, int x, int y, int xn, int yn);
+static inline bool coder_available(const struct coder *c, int x, int y, int xn, int yn)
+{
+    return xn >= 0 && yn >= 0 && xn < c->g->cw && yn < c->g->ch &&
+           coder_z_address(c, xn, yn) < coder_z_address(c, x, y);
+}
+
 void coder_set_qp(struct coder *c, int qp);
 
 /* inter.c */
@@ -95,8 +109,8 @@ void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h,
                    uint8_t *dst, int stride);
 /* Merge index or prediction and difference of cu->mv. */
 void inter_code_vector(const struct coder *c, struct cu *cu);
-/* Of what this vector would cost, 1/16 bits. */
-uint32_t inter_vector_cost(const struct coder *c, int x, int y, int n, struct mv mv);
+/* What this vector would cost, 1/16 bits, with the lists of its unit. */
+uint32_t inter_vector_cost(const struct mv merge[5], const struct mv mvp[2], struct mv mv);
 
 /* cu_code.c: both write the reconstruction, levels, distortion and bits. */
 void cu_code_inter(struct coder *c, struct cu *cu);

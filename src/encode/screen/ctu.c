@@ -78,6 +78,8 @@ static uint8_t best_mode(const struct coder *c, const struct cu *cu, int x, int 
             *best_cost = cost;
             best = m;
         }
+        if (*best_cost <= 6 * lambda)
+            break; /* nothing differs */
     }
     return best;
 }
@@ -89,6 +91,9 @@ static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_
     int n = 1 << cu->log2, count = inter_merge_list(c, cu->x, cu->y, n, list);
     uint8_t pred[CU_MAX * CU_MAX];
     uint32_t lambda = sad_lambda(c);
+    struct mv merge[5], mvp[2];
+    memcpy(merge, list, sizeof merge);
+    inter_mvp_list(c, cu->x, cu->y, n, mvp);
     list[count++] = (struct mv){0, 0};
     bool in_place = c->ref.plane[0] == c->rec.plane[0];
     for (int i = 0; i < c->n_vectors; i++)
@@ -110,7 +115,7 @@ static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_
         }
         uint32_t cost =
             16 * c->k->sad(frame_at(&c->src, 0, cu->x, cu->y), c->src.stride[0], p, stride, n, n) +
-            (inter_vector_cost(c, cu->x, cu->y, n, list[i]) * lambda >> 4);
+            (inter_vector_cost(merge, mvp, list[i]) * lambda >> 4);
         if (cost < *best_cost) {
             *best_cost = cost;
             best = list[i];
@@ -150,15 +155,25 @@ static void try_also(struct coder *c, struct cu *best, struct cu *other, const s
     if (other->nxn)
         choose_four_modes(c, other);
     code(c, other);
-    if (cost_of(c, other) < cost_of(c, best))
-        *best = *other;
-    else
+    if (cost_of(c, other) < cost_of(c, best)) {
+        memcpy(best, other, offsetof(struct cu, level));
+        for (int i = 0; i < 3; i++) /* of units of 8x8 alone */
+            memcpy(best->level[i], other->level[i], 64 * sizeof other->level[i][0]);
+    } else {
         restore(c, best, &first);
+    }
 }
 
 static void copy_header(struct cu *to, const struct cu *from)
 {
     memcpy(to, from, offsetof(struct cu, level));
+}
+
+/* Smooth enough that one transform of this size does better than several small ones. */
+static bool is_smooth(const struct coder *c, int x, int y, int n)
+{
+    uint32_t a = c->k->activity(frame_at(&c->src, 0, x, y), c->src.stride[0], n);
+    return a <= (c->lossless ? 0 : (uint32_t)(n * n) * 4);
 }
 
 static void code_leaf(struct coder *c, int x, int y, int log2)
@@ -171,9 +186,10 @@ static void code_leaf(struct coder *c, int x, int y, int log2)
     cu.log2 = log2;
     cu.lossless = c->lossless;
     uint32_t intra_cost, inter_cost = UINT32_MAX;
-    uint8_t mode = best_mode(c, &cu, x, y, log2, !c->lossless, &intra_cost);
     if (!c->key)
         cu.mv = best_vector(c, &cu, &inter_cost);
+    bool many = !c->lossless && is_smooth(c, x, y, 1 << log2);
+    uint8_t mode = best_mode(c, &cu, x, y, log2, many, &intra_cost);
     cu.inter = inter_cost <= intra_cost;
     if (cu.inter)
         inter_code_vector(c, &cu);
@@ -184,8 +200,9 @@ static void code_leaf(struct coder *c, int x, int y, int log2)
     if (log2 == 3 && residual) {
         copy_header(&other, &cu);
         other.split = true;
+        uint64_t whole = cost_of(c, &cu);
         try_also(c, &cu, &other, &before);
-        if (!cu.inter) {
+        if (!cu.inter && (cu.split || cost_of(c, &other) < whole + whole / 8)) {
             copy_header(&other, &cu);
             other.split = other.nxn = true;
             try_also(c, &cu, &other, &before);
@@ -227,11 +244,15 @@ static void write_moved(struct coder *c, int x, int y, int log2, struct mv mv)
     cu_write(c, &cu);
 }
 
-/* Smooth enough that one transform of this size does better than several small ones. */
-static bool is_smooth(const struct coder *c, int x, int y, int n)
+/* Is a whole unit nearly what stood there, or at a vector, so that large transforms do? */
+static bool follows(const struct coder *c, int x, int y, int log2)
 {
-    uint32_t a = c->k->activity(frame_at(&c->src, 0, x, y), c->src.stride[0], n);
-    return a <= (c->lossless ? 0 : (uint32_t)(n * n) * 4);
+    if (c->key || c->lossless)
+        return false;
+    struct cu cu = {.x = x, .y = y, .log2 = log2};
+    uint32_t cost;
+    best_vector(c, &cu, &cost);
+    return cost >> (2 * log2) <= sad_lambda(c); /* a bit's worth for each sample */
 }
 
 static void code_tree(struct coder *c, int x, int y, int log2)
@@ -243,7 +264,8 @@ static void code_tree(struct coder *c, int x, int y, int log2)
     block_match match = 0;
     if (!split) {
         match = match_of(c, x, y, n, &all_new);
-        split = log2 > 3 && !match && (!all_new || log2 > 5 || !is_smooth(c, x, y, n));
+        split = log2 > 3 && !match &&
+                (!all_new || log2 > 5 || !(is_smooth(c, x, y, n) || follows(c, x, y, log2)));
         if (log2 > 3)
             cu_write_split(c, x, y, depth, split);
     }

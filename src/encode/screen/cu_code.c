@@ -55,6 +55,11 @@ struct coded_block {
     int nonzero;
 };
 
+struct small_block {
+    int16_t level[16], res[16];
+    int nonzero;
+};
+
 static int quantize(const struct coder *c, const int16_t *coef, int16_t *level, int log2,
                     bool chroma, bool intra)
 {
@@ -103,7 +108,7 @@ static void transform_block(const struct coder *c, const int16_t *res, int log2,
 
 /* 8.6.4.2 with transform_skip_flag: the residual, times 128, shifted by 12. */
 static void skip_block(const struct coder *c, const int16_t *res, bool chroma, bool intra,
-                       struct coded_block *out)
+                       struct small_block *out)
 {
     int16_t coef[16];
     for (int i = 0; i < 16; i++)
@@ -133,6 +138,8 @@ static bool code_block(struct coder *c, struct cu *cu, int plane, int x, int y, 
     uint8_t *rec = frame_at(&c->rec, plane, x, y);
     const uint8_t *src = frame_at(&c->src, plane, x, y);
     *tskip = false;
+    if (c->k->equal(src, c->src.stride[plane], rec, stride, n, n))
+        return false;
     c->k->subtract(src, c->src.stride[plane], rec, stride, res, n);
     if (cu->lossless) {
         memcpy(level, res, (size_t)count * sizeof res[0]);
@@ -144,17 +151,20 @@ static bool code_block(struct coder *c, struct cu *cu, int plane, int x, int y, 
                        (size_t)n);
         return cost > 0;
     }
-    struct coded_block best, other;
+    struct coded_block best;
     transform_block(c, res, log2, plane > 0, !cu->inter, &best);
     if (log2 == 2 && (best.nonzero || plane == 0)) {
         static const int16_t zero[16];
+        struct small_block other;
         skip_block(c, res, plane > 0, !cu->inter, &other);
         uint64_t a = error_of(res, best.nonzero ? best.res : zero, 16) * 4096 +
                      (uint64_t)residual_cost(best.level, 2) * c->lambda;
         uint64_t b = error_of(res, other.nonzero ? other.res : zero, 16) * 4096 +
                      (uint64_t)residual_cost(other.level, 2) * c->lambda;
         if (other.nonzero && b < a) {
-            best = other;
+            memcpy(best.level, other.level, sizeof other.level);
+            memcpy(best.res, other.res, sizeof other.res);
+            best.nonzero = other.nonzero;
             *tskip = true;
         }
     }

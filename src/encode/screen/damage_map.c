@@ -59,19 +59,17 @@ int damage_map_compare(const struct geometry *g, const struct kernels *k,
 }
 
 void damage_map_copy(const struct geometry *g, const struct picture *pic, const struct frame *src,
-                     int bx, int by)
+                     int bx, int by, int n)
 {
     for (int i = 0; i < 3; i++) {
-        struct part p = part_of(g, i, bx, by);
-        int n = 8 >> (i ? g->cshift : 0), x = bx * n, y = by * n;
-        for (int j = 0; j < n; j++) {
-            uint8_t *to = frame_at(src, i, x, y + j);
-            /* Blocks wholly outside exist: the coded size is a multiple of 8 of the even size. */
-            int from = j < p.h ? p.y + j : p.y + p.h - 1;
-            const uint8_t *row = pic->plane[i] + (ptrdiff_t)from * pic->stride[i];
-            memcpy(to, row + p.x, (size_t)p.w);
-            if (p.w < n)
-                memset(to + p.w, to[p.w - 1], (size_t)(n - p.w));
+        struct part first = part_of(g, i, bx, by), last = part_of(g, i, bx + n - 1, by);
+        int size = 8 >> (i ? g->cshift : 0), w = last.x + last.w - first.x;
+        for (int j = 0; j < size; j++) {
+            uint8_t *to = frame_at(src, i, first.x, first.y + j);
+            int from = first.y + (j < first.h ? j : first.h - 1);
+            memcpy(to, pic->plane[i] + (ptrdiff_t)from * pic->stride[i] + first.x, (size_t)w);
+            if (w < n * size)
+                memset(to + w, to[w - 1], (size_t)(n * size - w));
         }
     }
 }

@@ -10,10 +10,10 @@
 int damage_map_compare(const struct geometry *g, const struct kernels *k,
                        const struct picture *pic, const struct frame *src,
                        const struct damage *damage, uint8_t *dirty);
-/* Copies the block at (bx, by), in blocks of 8, from the picture; beyond its edges its last
+/* Copies n blocks from (bx, by) on, in blocks of 8, from the picture; beyond its edges its last
  * samples are repeated. */
 void damage_map_copy(const struct geometry *g, const struct picture *pic, const struct frame *src,
-                     int bx, int by);
+                     int bx, int by, int n);
 /* Is the picture's block what src has at the same place, moved by (dx, dy)? In luma, and in chroma
  * where that is whole samples. */
 bool damage_map_same(const struct geometry *g, const struct kernels *k, const struct picture *pic,

@@ -3,27 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 6.5.2: z-scan order of 4x4 blocks in a tree block of 64: the bits of x and y interleaved. */
-static unsigned spread(unsigned v)
-{
-    static const uint8_t bits[16] = {0,  1,  4,  5,  16, 17, 20, 21,
-                                     64, 65, 68, 69, 80, 81, 84, 85};
-    return bits[v & 15];
-}
-
-static unsigned z_address(const struct coder *c, int x, int y)
-{
-    unsigned ctb = (unsigned)((y >> SCREEN_CTB_LOG2) * c->g->ctb_cols + (x >> SCREEN_CTB_LOG2));
-    return ctb << 8 | spread((unsigned)x >> 2) | spread((unsigned)y >> 2) << 1;
-}
-
-bool coder_available(const struct coder *c, int x, int y, int xn, int yn)
-{
-    if (xn < 0 || yn < 0 || xn >= c->g->cw || yn >= c->g->ch)
-        return false;
-    return z_address(c, xn, yn) < z_address(c, x, y);
-}
-
 /* 6.4.2: the vector at (xn, yn), if that is coded before and inter. */
 static const struct mv *neighbour(const struct coder *c, int x, int y, int xn, int yn)
 {
@@ -164,15 +143,12 @@ static int mvd_cost(struct mv a, struct mv p)
     return cost;
 }
 
-uint32_t inter_vector_cost(const struct coder *c, int x, int y, int n, struct mv mv)
+uint32_t inter_vector_cost(const struct mv merge[5], const struct mv mvp[2], struct mv mv)
 {
-    struct mv list[5];
-    inter_merge_list(c, x, y, n, list);
     for (int i = 0; i < SCREEN_MERGE_CANDIDATES; i++)
-        if (mv_same(list[i], mv))
+        if (mv_same(merge[i], mv))
             return 16 + 16 * (uint32_t)i;
-    inter_mvp_list(c, x, y, n, list);
-    int a = mvd_cost(mv, list[0]), b = mvd_cost(mv, list[1]);
+    int a = mvd_cost(mv, mvp[0]), b = mvd_cost(mv, mvp[1]);
     return 32 + (uint32_t)(a < b ? a : b);
 }
 

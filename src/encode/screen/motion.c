@@ -170,7 +170,7 @@ int motion_find(struct motion *m, const struct geometry *g, const struct picture
     int n = 0;
     for (int i = 0; i < MATCH_VECTORS; i++) {
         const struct vote *v = &m->votes[i];
-        if (v->count < FEWEST_VOTES || v->count < m->votes[0].count / 64)
+        if (v->count < FEWEST_VOTES || v->count < m->votes[0].count / 24)
             break;
         if (abs(v->dx) < 8191 && abs(v->dy) < 8191)
             out[n++] = (struct mv){(int16_t)(v->dx * 4), (int16_t)(v->dy * 4)};

@@ -4,7 +4,7 @@
 
 void rate_init(struct rate *r)
 {
-    r->scale[0][0] = r->scale[0][1] = 1.0;
+    r->scale[0][0] = r->scale[0][1] = 1.4;
     r->scale[1][0] = r->scale[1][1] = 1.0;
     for (int qp = 0; qp <= RATE_QP_MAX; qp++)
         for (int b = 0; b < RATE_BINS; b++) {
@@ -33,7 +33,7 @@ double rate_estimate(const struct rate *r, const struct rate_work *w, int qp)
         sum += w->blocks[b] * (double)r->unit[qp][b];
         blocks += w->blocks[b];
     }
-    return sum * r->scale[qp == RATE_LOSSLESS][w->refine] + blocks * 0.3 + 20;
+    return sum * r->scale[qp == RATE_LOSSLESS][w->refine] + blocks * 0.3;
 }
 
 int rate_pick(const struct rate *r, const struct rate_work *w, size_t budget)
@@ -46,16 +46,12 @@ int rate_pick(const struct rate *r, const struct rate_work *w, size_t budget)
     return qp;
 }
 
-void rate_learn(struct rate *r, const struct rate_work *w, int qp, size_t bytes)
+void rate_learn(struct rate *r, int qp, int refine, double estimated, size_t bytes)
 {
-    double *scale = &r->scale[qp == RATE_LOSSLESS][w->refine];
-    int blocks = 0;
-    for (int b = 0; b < RATE_BINS; b++)
-        blocks += w->blocks[b];
-    double head = blocks * 0.3 + 20, guess = (rate_estimate(r, w, qp) - head) / *scale;
-    if (guess < 40)
+    double *scale = &r->scale[qp == RATE_LOSSLESS][refine];
+    if (estimated < 100)
         return; /* too little to learn from */
-    double seen = ((double)bytes - head) / guess, weight = blocks < 64 ? 0.1 : 0.4;
-    seen = seen < 0.05 ? 0.05 : seen > 8 ? 8 : seen;
-    *scale += weight * (seen - *scale);
+    double ratio = (double)bytes / estimated, weight = estimated < 2000 ? 0.1 : 0.4;
+    *scale *= 1 + weight * (ratio < 0.2 ? -0.8 : ratio > 4 ? 3 : ratio - 1);
+    *scale = *scale < 0.05 ? 0.05 : *scale > 8 ? 8 : *scale;
 }

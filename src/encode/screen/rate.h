@@ -29,6 +29,7 @@ int rate_bin(uint32_t activity);
 double rate_estimate(const struct rate *r, const struct rate_work *w, int qp);
 /* The finest that fits: RATE_LOSSLESS, or RATE_QP_MIN … RATE_QP_MAX. */
 int rate_pick(const struct rate *r, const struct rate_work *w, size_t budget);
-void rate_learn(struct rate *r, const struct rate_work *w, int qp, size_t bytes);
+/* A picture that was estimated at so many bytes took so many. */
+void rate_learn(struct rate *r, int qp, int refine, double estimated, size_t bytes);
 
 #endif

@@ -25,7 +25,10 @@
 
 enum {
     MOVED_BLOCKS_MIN = 24,   /* fewer changed blocks are not worth a search for motion */
-    CTU_BYTES_MOST = 1 << 16 /* no tree block takes more, even lossless 4:4:4 noise */
+    CTU_BYTES_MOST = 1 << 16, /* no tree block takes more, even lossless 4:4:4 noise */
+    LOSSLESS_SLICE_QP = 30,  /* not used but by units that turn out lossy: within a delta of 25 */
+    REFINE_QP = 22,          /* of what is to look good soon, before it is exact */
+    REFINE_PICTURES = 8,     /* more than so many lossless ones: a lossy pass goes first */
 };
 
 struct screen {
@@ -45,6 +48,7 @@ struct screen {
     block_match *match;
     uint8_t *inexact;  /* of each 8x8 block: the QP it was coded with; 0: equals the source */
     int n_inexact;
+    uint8_t *bin;      /* of each 8x8 block that is to be coded: rate_bin */
     int cursor;        /* tree block at which the next refinement begins */
     bool have;         /* a picture was coded */
     int poc;
@@ -74,6 +78,7 @@ static void screen_close(struct encoder *e)
     free(s->todo);
     free(s->match);
     free(s->inexact);
+    free(s->bin);
     au_pool_clear(&s->pool);
     free(s);
 }
@@ -127,8 +132,9 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->dirty = calloc(blocks, 1);
     s->match = calloc(blocks, 1);
     s->inexact = calloc(blocks, 1);
+    s->bin = calloc(blocks, 1);
     if (!s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion || !s->coder.info ||
-        !s->coder.plain || !s->stale || !s->todo || !s->dirty || !s->match || !s->inexact) {
+        !s->coder.plain || !s->stale || !s->todo || !s->dirty || !s->match || !s->inexact || !s->bin) {
         screen_close(&s->base);
         return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
                          config->height);
@@ -162,30 +168,42 @@ static void mark_todo(struct screen *s)
                 s->todo[(by >> 3) * g->ctb_cols + (bx >> 3)] = 1;
 }
 
-enum { CHROMA_STEPS = 6 };
+/* What the chroma of a moved block may differ from the source by on average: more where it is
+ * still coarse, since coding it again would cost more than it gains. */
+static int chroma_steps(const struct screen *s, int bx, int by)
+{
+    int qp = s->inexact[by * s->g.w8 + bx];
+    return qp > 24 ? 4 + (qp - 24) / 2 : 4;
+}
 
-/* Chroma of 4:2:0 that moves by an odd number of samples is interpolated by the decoder: good
- * where it is flat, and the new chroma is about the same. */
+/* Chroma of 4:2:0 that moves by an odd number of samples is interpolated by the decoder: is that
+ * near what it should be? About: with two taps. From the reconstruction, so that no blur adds up. */
 static bool chroma_bearable(const struct screen *s, const struct picture *pic, int bx, int by,
                             struct mv mv)
 {
-    int dx = mv.x >> 2, dy = mv.y >> 2;
-    if (!s->g.cshift || !((dx | dy) & 1))
+    int dx = mv.x >> 2, dy = mv.y >> 2, hx = dx & 1, hy = dy & 1;
+    if (!s->g.cshift || !(hx | hy))
         return true;
-    int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1), w = 4 + (dx & 1), h = 4 + (dy & 1);
-    if (x + w > s->g.cw / 2 || y + h > s->g.ch / 2)
+    int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1);
+    int w = (s->g.width + 1) / 2 - bx * 4, h = (s->g.height + 1) / 2 - by * 4;
+    if (x + 4 + hx > s->g.cw / 2 || y + 4 + hy > s->g.ch / 2)
         return false;
+    w = w < 4 ? w : 4;
+    h = h < 4 ? h : 4;
+    const struct frame *rec = &s->rec[s->now];
+    int most = chroma_steps(s, (bx * 8 + dx) >> 3, (by * 8 + dy) >> 3) * w * h;
     for (int plane = 1; plane < 3; plane++) {
-        int any = *frame_at(&s->src, plane, x, y);
-        for (int j = 0; j < h; j++)
-            for (int i = 0; i < w; i++)
-                if (abs(*frame_at(&s->src, plane, x + i, y + j) - any) > CHROMA_STEPS)
-                    return false;
+        ptrdiff_t stride = rec->stride[plane];
         const uint8_t *p = pic->plane[plane] + (ptrdiff_t)by * 4 * pic->stride[plane] + bx * 4;
-        for (int j = 0; j < 4 && by * 4 + j < (s->g.height + 1) / 2; j++)
-            for (int i = 0; i < 4 && bx * 4 + i < (s->g.width + 1) / 2; i++)
-                if (abs(p[(ptrdiff_t)j * pic->stride[plane] + i] - any) > CHROMA_STEPS)
-                    return false;
+        int sum = 0;
+        for (int j = 0; j < h; j++) {
+            const uint8_t *r = frame_at(rec, plane, x, y + j);
+            for (int i = 0; i < w; i++)
+                sum += abs(p[j * (ptrdiff_t)pic->stride[plane] + i] -
+                           ((r[i] + r[i + hx] + r[i + hy * stride] + r[i + hx + hy * stride] + 2) >> 2));
+        }
+        if (sum > most)
+            return false;
     }
     return true;
 }
@@ -219,9 +237,13 @@ static void match_blocks(struct screen *s, const struct picture *pic)
 static void take_source(struct screen *s, const struct picture *pic)
 {
     for (int by = 0; by < s->g.h8; by++)
-        for (int bx = 0; bx < s->g.w8; bx++)
-            if (s->dirty[by * s->g.w8 + bx])
-                damage_map_copy(&s->g, pic, &s->src, bx, by);
+        for (int bx = 0, end; bx < s->g.w8; bx = end + 1) {
+            const uint8_t *row = s->dirty + by * s->g.w8;
+            for (end = bx; end < s->g.w8 && row[end]; end++)
+                ;
+            if (end > bx)
+                damage_map_copy(&s->g, pic, &s->src, bx, by, end - bx);
+        }
 }
 
 static int block_bin(const struct screen *s, int bx, int by)
@@ -230,12 +252,14 @@ static int block_bin(const struct screen *s, int bx, int by)
                                          8));
 }
 
-static void sum_work(const struct screen *s, struct rate_work *w)
+static void sum_work(struct screen *s, struct rate_work *w)
 {
     for (int by = 0; by < s->g.h8; by++)
-        for (int bx = 0; bx < s->g.w8; bx++)
-            if (!s->match[by * s->g.w8 + bx])
-                w->blocks[block_bin(s, bx, by)]++;
+        for (int bx = 0; bx < s->g.w8; bx++) {
+            int at = by * s->g.w8 + bx;
+            if (!s->match[at])
+                w->blocks[s->bin[at] = (uint8_t)block_bin(s, bx, by)]++;
+        }
 }
 
 /* What differs from the picture before. false: nothing. */
@@ -264,8 +288,24 @@ static bool plan_change(struct screen *s, const struct encode_in *in, bool key,
     return true;
 }
 
+/* With what to refine: exactly, unless that takes long and some blocks are still coarse. */
+static int refine_qp(struct screen *s, size_t budget)
+{
+    struct rate_work all = {.refine = 1};
+    int coarse = 0;
+    for (int by = 0; by < s->g.h8; by++)
+        for (int bx = 0; bx < s->g.w8; bx++) {
+            int qp = s->inexact[by * s->g.w8 + bx];
+            if (qp)
+                all.blocks[block_bin(s, bx, by)]++;
+            coarse += qp > REFINE_QP + 4;
+        }
+    double pictures = rate_estimate(&s->rate, &all, RATE_LOSSLESS) / (double)(budget + 1);
+    return coarse && pictures > REFINE_PICTURES ? REFINE_QP : RATE_LOSSLESS;
+}
+
 /* Picks blocks that are not exact yet, as many as fit, from the cursor on. false: all are. */
-static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w)
+static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w, int *qp)
 {
     const struct geometry *g = &s->g;
     int ctbs = g->ctb_cols * g->ctb_rows;
@@ -273,19 +313,21 @@ static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w)
         return false;
     s->coder.n_vectors = 0;
     w->refine = 1;
+    *qp = refine_qp(s, budget);
+    int coarse = *qp == RATE_LOSSLESS ? 0 : REFINE_QP + 4;
     for (int i = 0; i < ctbs; i++) {
         int t = (s->cursor + i) % ctbs;
         struct rect r = ctb_blocks(g, t);
         for (int by = r.y; by < r.y + r.h; by++)
             for (int bx = r.x; bx < r.x + r.w; bx++) {
                 int at = by * g->w8 + bx;
-                if (!s->inexact[at])
+                if (s->inexact[at] <= coarse)
                     continue;
                 s->match[at] = 0;
                 s->todo[t] = 1;
-                w->blocks[block_bin(s, bx, by)]++;
+                w->blocks[s->bin[at] = (uint8_t)block_bin(s, bx, by)]++;
             }
-        if (s->todo[t] && rate_estimate(&s->rate, w, RATE_LOSSLESS) > 0.8 * (double)budget) {
+        if (s->todo[t] && rate_estimate(&s->rate, w, *qp) > 0.8 * (double)budget) {
             s->cursor = (t + 1) % ctbs;
             break;
         }
@@ -348,12 +390,66 @@ static void settle(struct screen *s, int t, int qp)
     s->stale[t] = true;
 }
 
-static int code_picture(struct screen *s, bool key, int qp)
+/* Keeps a picture within its bytes while it is coded: what is left, and what it may take. */
+struct spending {
+    struct rate_work left;
+    double estimated; /* of what was coded so far, at its QPs */
+    double budget;
+    int qp;
+};
+
+/* A tree block's share of the work moves from what is left to what is done. */
+static void spend(const struct screen *s, struct spending *m, int t)
+{
+    struct rate_work now = {.refine = m->left.refine};
+    struct rect r = ctb_blocks(&s->g, t);
+    for (int by = r.y; by < r.y + r.h; by++)
+        for (int bx = r.x; bx < r.x + r.w; bx++) {
+            int at = by * s->g.w8 + bx;
+            if (!s->match[at]) {
+                now.blocks[s->bin[at]]++;
+                m->left.blocks[s->bin[at]]--;
+            }
+        }
+    m->estimated += rate_estimate(&s->rate, &now, m->qp);
+}
+
+/* The QP for the next tree block: coarser when too much was spent. */
+static void adapt(const struct screen *s, struct spending *m)
+{
+    double used = (double)cabac_bytes(&s->coder.cabac);
+    if (used < 0.1 * m->budget || m->estimated < 64)
+        return;
+    double ratio = used / m->estimated;
+    ratio = ratio < 0.5 ? 0.5 : ratio > 3 ? 3 : ratio;
+    if (used + ratio * rate_estimate(&s->rate, &m->left, m->qp) <= 1.25 * m->budget)
+        return;
+    /* From lossless to what fits, else by small steps: a cell at a time should look alike. */
+    bool lossless = m->qp == RATE_LOSSLESS;
+    int qp = lossless ? RATE_QP_MIN : m->qp;
+    int most = lossless ? s->coder.qp_before + 25 : qp + 1;
+    while (qp < RATE_QP_MAX && qp < most &&
+           used + ratio * rate_estimate(&s->rate, &m->left, qp) > 1.1 * m->budget)
+        qp++;
+    m->qp = qp;
+}
+
+/* The rest of a refinement waits for the next one. */
+static void put_off(struct screen *s, int t)
+{
+    struct rect r = ctb_blocks(&s->g, t);
+    for (int by = r.y; by < r.y + r.h; by++)
+        memset(s->match + by * s->g.w8 + r.x, MATCH_KEEP, (size_t)r.w);
+    s->todo[t] = 0;
+}
+
+static int code_picture(struct screen *s, bool key, int qp, size_t budget,
+                        const struct rate_work *work)
 {
     struct coder *c = &s->coder;
+    struct spending m = {.left = *work, .budget = (double)budget, .qp = qp};
     c->key = key;
-    c->lossless = qp == RATE_LOSSLESS;
-    int slice_qp = c->lossless ? 20 : qp;
+    int slice_qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp;
     c->qp_before = slice_qp;
     set_frames(s);
     cabac_start(&c->cabac, key, slice_qp);
@@ -363,15 +459,22 @@ static int code_picture(struct screen *s, bool key, int qp)
             return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
                              c->cabac.len);
         int x = t % s->g.ctb_cols, y = t / s->g.ctb_cols;
+        if (s->todo[t] && work->refine && (double)cabac_bytes(&c->cabac) > 1.1 * m.budget)
+            put_off(s, t);
         if (s->todo[t]) {
-            ctu_code(c, x, y, slice_qp);
-            settle(s, t, qp);
+            if (!work->refine)
+                adapt(s, &m);
+            spend(s, &m, t);
+            c->lossless = m.qp == RATE_LOSSLESS;
+            ctu_code(c, x, y, c->lossless ? c->qp_before : m.qp);
+            settle(s, t, m.qp);
         } else {
             ctu_keep(c, x, y);
         }
         cabac_terminate(&c->cabac, t == ctbs - 1);
     }
     cabac_finish(&c->cabac);
+    rate_learn(&s->rate, m.qp, work->refine, m.estimated, c->cabac.len);
     return 0;
 }
 
@@ -380,7 +483,7 @@ static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au
     if (key)
         s->poc = 0;
     struct slice_params slice = {.key = key, .poc = s->poc,
-                                 .qp = qp == RATE_LOSSLESS ? 20 : qp};
+                                 .qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp};
     if ((key && !params_write_sets(au, &s->params)) ||
         !params_write_slice(au, &slice, s->coder.cabac.data, s->coder.cabac.len))
         return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
@@ -411,13 +514,17 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     bool key = in->key_wanted || !s->have;
     bool refine = in->refine && !key && (!in->damage || in->damage->n == 0);
     struct rate_work work = {0};
-    if (!(refine ? plan_refine(s, in->budget_bytes, &work) : plan_change(s, in, key, &work))) {
+    int qp = RATE_LOSSLESS;
+    if (!(refine ? plan_refine(s, in->budget_bytes, &work, &qp)
+                 : plan_change(s, in, key, &work))) {
         out->wants_more = s->n_inexact > 0;
         return 0;
     }
-    int qp = refine ? RATE_LOSSLESS : rate_pick(&s->rate, &work, in->budget_bytes);
+    if (!refine)
+        qp = rate_pick(&s->rate, &work, in->budget_bytes);
     struct access_unit *au = au_pool_get(&s->pool, pic);
-    int rc = au ? code_picture(s, key, qp) : error_set(ERR_MEMORY, "out of memory for a picture");
+    int rc = au ? code_picture(s, key, qp, in->budget_bytes, &work)
+                : error_set(ERR_MEMORY, "out of memory for a picture");
     if (!rc)
         rc = write_unit(s, key, qp, au);
     if (rc) {
@@ -426,7 +533,6 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
         return rc;
     }
     s->have = true;
-    rate_learn(&s->rate, &work, qp, au->len);
     au->pic_id = in->pic_id;
     au->width = s->params.width;
     au->height = s->params.height;
