@@ -1,0 +1,186 @@
+/* The kernels against the formulas of H.265 8.6.4.2, and the AVX2 ones against the plain ones. */
+#include "encode/screen/kernels.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <cmocka.h>
+
+enum { MOST = 32 * 32 };
+
+static uint32_t seed = 5;
+
+static int rng(int below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (int)((seed >> 8) % (uint32_t)below);
+}
+
+/* The matrix is a rounded cosine, tuned by a few units: each entry within 1.6 of it; and exact
+ * where the standard prints it: the first column, and the signs of all others by symmetry. */
+static void test_matrix(void **state)
+{
+    (void)state;
+    static const int8_t first[32] = {64, 90, 90, 90, 89, 88, 87, 85, 83, 82, 80, 78, 75, 73, 70, 67,
+                                     64, 61, 57, 54, 50, 46, 43, 38, 36, 31, 25, 22, 18, 13, 9, 4};
+    for (int k = 0; k < 32; k++) {
+        assert_int_equal(kernels_dct[k][0], first[k]);
+        for (int i = 0; i < 32; i++) {
+            double c = 64 * (k ? sqrt(2) : 1) * cos(M_PI * k * (2 * i + 1) / 64);
+            assert_true(fabs(kernels_dct[k][i] - c) < 1.6);
+            assert_int_equal(kernels_dct[k][31 - i], k & 1 ? -kernels_dct[k][i] : kernels_dct[k][i]);
+            assert_int_equal(kernels_dct_t[i][k], kernels_dct[k][i]);
+        }
+    }
+}
+
+static const int dst_matrix[4][4] = {
+    {29, 55, 74, 84}, {74, 74, 0, -74}, {84, -29, -74, 55}, {55, -84, 74, -29}};
+
+static int entry(int n, bool dst, int k, int i)
+{
+    return dst ? dst_matrix[k][i] : kernels_dct[k * 32 / n][i];
+}
+
+/* 8.6.4.2, as it is written: columns, clip, rows. */
+static void inverse_by_formula(const int16_t *coef, int16_t *res, int n, bool dst)
+{
+    static int64_t g[MOST];
+    for (int x = 0; x < n; x++)
+        for (int y = 0; y < n; y++) {
+            int64_t e = 0;
+            for (int k = 0; k < n; k++)
+                e += (int64_t)entry(n, dst, k, y) * coef[k * n + x];
+            e = (e + 64) >> 7;
+            g[y * n + x] = e < -32768 ? -32768 : e > 32767 ? 32767 : e;
+        }
+    for (int y = 0; y < n; y++)
+        for (int x = 0; x < n; x++) {
+            int64_t r = 0;
+            for (int k = 0; k < n; k++)
+                r += (int64_t)entry(n, dst, k, x) * g[y * n + k];
+            res[y * n + x] = (int16_t)((r + 2048) >> 12);
+        }
+}
+
+static void check_inverse(const struct kernels *k, int log2, bool dst, int spread)
+{
+    static int16_t coef[MOST], want[MOST], got[MOST];
+    int n = 1 << log2, rows = 1 + rng(n), cols = 1 + rng(n);
+    memset(coef, 0, sizeof coef);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < cols; x++)
+            coef[y * n + x] = (int16_t)(rng(2 * spread) - spread);
+    inverse_by_formula(coef, want, n, dst);
+    if (dst)
+        k->idst4(coef, got);
+    else
+        k->idct[log2 - 2](coef, got, rows, cols);
+    assert_memory_equal(got, want, (size_t)(n * n) * sizeof want[0]);
+}
+
+static void test_inverse(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        int spread = i % 3 == 0 ? 32768 : i % 3 == 1 ? 400 : 30;
+        for (int log2 = 2; log2 <= 5; log2++)
+            check_inverse(kernels_best(), log2, false, spread);
+        check_inverse(kernels_best(), 2, true, spread);
+    }
+}
+
+/* There and back, without quantization, costs little: rounding, and that the matrix is not quite
+ * orthogonal. */
+static void test_forward(void **state)
+{
+    (void)state;
+    static int16_t res[MOST], coef[MOST], back[MOST];
+    for (int i = 0; i < 40; i++)
+        for (int log2 = 1; log2 <= 5; log2++) { /* 1: the DST */
+            bool dst = log2 == 1;
+            int l = dst ? 2 : log2, n = 1 << l;
+            for (int j = 0; j < n * n; j++)
+                res[j] = (int16_t)(i < 3 ? 255 - 510 * (i & 1) : rng(511) - 255);
+            const struct kernels *k = kernels_best();
+            (dst ? k->dst4 : k->dct[l - 2])(res, coef);
+            inverse_by_formula(coef, back, n, dst);
+            for (int j = 0; j < n * n; j++)
+                if (abs(back[j] - res[j]) > 2 + n / 8)
+                    fail_msg("size %d, dst %d: %d became %d", n, dst, res[j], back[j]);
+        }
+}
+
+static void test_quantize(void **state)
+{
+    (void)state;
+    const struct kernels *k = kernels_best();
+    for (int i = 0; i < 200; i++) {
+        int16_t coef[64], level[64], back[64];
+        int shift = 19 + rng(9), scale = 14564 + rng(11651), offset = rng(1 << shift), nonzero = 0;
+        for (int j = 0; j < 64; j++)
+            coef[j] = (int16_t)(rng(65536) - 32768 + (j == 0));
+        int got = k->quantize(coef, level, 64, scale, offset, shift);
+        for (int j = 0; j < 64; j++) {
+            int64_t a = ((int64_t)abs(coef[j]) * scale + offset) >> shift;
+            assert_int_equal(level[j], coef[j] < 0 ? -a : a);
+            nonzero += a != 0;
+        }
+        assert_int_equal(got, nonzero);
+        k->dequantize(level, back, 64, 16 * 40, 5);
+        for (int j = 0; j < 64; j++) {
+            int64_t v = ((int64_t)level[j] * 640 + 16) >> 5;
+            assert_int_equal(back[j], v < -32768 ? -32768 : v > 32767 ? 32767 : v);
+        }
+    }
+}
+
+static void test_avx2_is_plain(void **state)
+{
+    (void)state;
+    const struct kernels *a = kernels_avx2(), *p = &kernels_plain;
+    if (!a)
+        skip();
+    static uint8_t x[64 * 80], y[64 * 80], d1[64 * 80], d2[64 * 80];
+    static int16_t r1[MOST], r2[MOST], c1[MOST], c2[MOST];
+    for (int i = 0; i < 60; i++) {
+        for (int j = 0; j < (int)sizeof x; j++) {
+            x[j] = (uint8_t)rng(256);
+            y[j] = (uint8_t)(rng(40) ? x[j] : rng(256));
+        }
+        for (int log2 = 2; log2 <= 5; log2++) {
+            int n = 1 << log2;
+            assert_int_equal(a->sad(x, 80, y, 80, n, n), p->sad(x, 80, y, 80, n, n));
+            assert_int_equal(a->sse(x, 80, y, 80, n, n), p->sse(x, 80, y, 80, n, n));
+            assert_int_equal(a->activity(x, 80, n), p->activity(x, 80, n));
+            assert_int_equal(a->equal(x, 80, y, 80, n, n), p->equal(x, 80, y, 80, n, n));
+            assert_true(a->equal(x, 80, x, 80, n, n));
+            a->subtract(x, 80, y, 80, r1, n);
+            p->subtract(x, 80, y, 80, r2, n);
+            assert_memory_equal(r1, r2, (size_t)(n * n) * 2);
+            a->add(y, 80, r1, d1, 80, n);
+            p->add(y, 80, r1, d2, 80, n);
+            assert_memory_equal(d1, d2, sizeof d1);
+            a->dct[log2 - 2](r1, c1);
+            p->dct[log2 - 2](r1, c2);
+            assert_memory_equal(c1, c2, (size_t)(n * n) * 2);
+            a->idct[log2 - 2](c1, r1, n, n);
+            p->idct[log2 - 2](c1, r2, n, n);
+            assert_memory_equal(r1, r2, (size_t)(n * n) * 2);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_matrix),   cmocka_unit_test(test_inverse),
+        cmocka_unit_test(test_forward),  cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_avx2_is_plain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
