@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void *volatile signal_object; /* what the handler stops; set before the handler is */
+static void *volatile signal_object; /* what the handler stops; NULL: nothing is open yet */
 static void (*signal_stop)(void *object);
 static volatile sig_atomic_t signals_seen;
 
@@ -32,14 +32,14 @@ static void on_signal(int sig)
         return;
     }
     first_us = now_us();
+    if (!signal_object) /* still opening: there is nobody to say goodbye to, and no file */
+        _exit(EXIT_OK);
     signal_stop(signal_object);
 }
 
-static void catch_signals(struct run *run)
+static void catch_signals(void)
 {
     struct sigaction a = {.sa_handler = on_signal};
-    signal_object = run->object;
-    signal_stop = run->stop;
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
     sigaction(SIGHUP, &a, NULL);
@@ -58,6 +58,7 @@ bool run_open_stats(struct run *run, const struct common_options *o)
 {
     run->o = o;
     run->stats = NULL;
+    catch_signals();
     if (!o->stats_path)
         return true;
     run->stats = strcmp(o->stats_path, "-") ? fopen(o->stats_path, "we") : stdout;
@@ -124,7 +125,8 @@ void json_add_queues(void *object, const hevcast_queue_stats *queues, int n)
 
 int run_until_end(struct run *run)
 {
-    catch_signals(run);
+    signal_stop = run->stop;
+    signal_object = run->object;
     int64_t start = now_us(), next = start + 1000000, end = INT64_MAX;
     if (run->o->duration_s > 0)
         end = start + (int64_t)(run->o->duration_s * 1e6);

@@ -137,7 +137,8 @@ int file_media_open(struct file_media *m, struct file_input *in)
             goto fail;
         m->stream = best_stream(m->fmt);
     }
-    if (!m->stream) {
+    /* FFmpeg draws any text file as a terminal would; nobody who shares one means that. */
+    if (!m->stream || m->stream->codecpar->codec_id == AV_CODEC_ID_ANSI) {
         rc = error_set(ERR_UNSUPPORTED, "%s has no video stream", in->shown);
         goto fail;
     }
