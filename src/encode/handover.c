@@ -27,16 +27,17 @@ static int64_t smooth(int64_t old, int64_t sample)
     return old ? (3 * old + sample) / 4 : sample;
 }
 
-void handover_policy_picture(struct handover_policy *p, int64_t cost_us, double share)
+void handover_policy_picture(struct handover_policy *p, int64_t wall_us, int64_t cpu_us,
+                             double share)
 {
     if (p->side == HANDOVER_FILM) {
-        p->film_us = smooth(p->film_us, cost_us);
+        p->film_us = smooth(p->film_us, wall_us);
         p->film_pictures++;
         return;
     }
-    if (cost_us > p->slow_us && share > 0.05) {
+    if (cpu_us > p->slow_us && share > 0.05) {
         p->score++;
-        p->screen_us = smooth(p->screen_us, cost_us);
+        p->screen_us = smooth(p->screen_us, wall_us);
     } else if (p->score > 0) {
         p->score--;
     }
@@ -134,6 +135,13 @@ static bool change_sides(struct handover *h)
     return true;
 }
 
+static int64_t thread_cpu_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static int handover_encode(struct encoder *e, const struct encode_in *in, struct encode_out *out)
 {
     struct handover *h = (struct handover *)e;
@@ -143,11 +151,13 @@ static int handover_encode(struct encoder *e, const struct encode_in *in, struct
         to.key_wanted = true;
         to.refine = false;
     }
+    int64_t cpu_us = thread_cpu_us();
     int err = h->encoder->ops->encode(h->encoder, &to, out);
     if (!err && out->au && !to.refine && !to.key_wanted) {
         double all = (double)h->config.width * h->config.height;
         double share = to.damage ? (double)damage_area(to.damage) / all : 1;
-        handover_policy_picture(&h->policy, out->au->encode_us - out->au->encode_start_us, share);
+        handover_policy_picture(&h->policy, out->au->encode_us - out->au->encode_start_us,
+                                thread_cpu_us() - cpu_us, share);
     }
     return err;
 }

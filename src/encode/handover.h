@@ -14,7 +14,7 @@ enum handover_side { HANDOVER_SCREEN, HANDOVER_FILM };
 /* The decision alone. Pure. */
 struct handover_policy {
     enum handover_side side;
-    int64_t slow_us;      /* a picture that takes longer is slow; default 70 ms */
+    int64_t slow_us;      /* a picture that takes more CPU time is slow; default 70 ms */
     int score;            /* slow pictures lately */
     int64_t screen_us;    /* what the slow ones took, smoothed */
     int64_t film_us;      /* what x265's take, smoothed; 0: none yet */
@@ -24,8 +24,11 @@ struct handover_policy {
 };
 
 void handover_policy_init(struct handover_policy *p);
-/* A picture with new content took cost_us. share: of the picture that was damaged, 0 to 1. */
-void handover_policy_picture(struct handover_policy *p, int64_t cost_us, double share);
+/* A picture with new content took wall_us, and cpu_us of this thread: what is slow is told by the
+ * latter, which a busy machine does not change; which side is faster, by the former, since x265
+ * has threads of its own. share: of the picture that was damaged, 0 to 1. */
+void handover_policy_picture(struct handover_policy *p, int64_t wall_us, int64_t cpu_us,
+                             double share);
 /* Before a picture; still: the same one again. true: change sides now (p->side is the new one). */
 bool handover_policy_change(struct handover_policy *p, bool still, int64_t now_us);
 

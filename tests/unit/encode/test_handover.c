@@ -16,13 +16,13 @@ static void film_hands_over_and_stillness_back(void **state)
     handover_policy_init(&p);
     int64_t now = 1000000;
     for (int i = 0; i < 3; i++)
-        handover_policy_picture(&p, 200000, 0.5);
+        handover_policy_picture(&p, 200000, 200000, 0.5);
     assert_false(handover_policy_change(&p, false, now));
-    handover_policy_picture(&p, 200000, 0.5);
+    handover_policy_picture(&p, 200000, 200000, 0.5);
     assert_true(handover_policy_change(&p, false, now));
     assert_int_equal(p.side, HANDOVER_FILM);
     for (int i = 0; i < 100; i++)
-        handover_policy_picture(&p, 90000, 0.5);
+        handover_policy_picture(&p, 90000, 90000, 0.5);
     assert_false(handover_policy_change(&p, true, now + 1000)); /* an IDR was just made */
     assert_false(handover_policy_change(&p, false, now + 5000000)); /* x265 is faster: it stays */
     assert_true(handover_policy_change(&p, true, now + 5000000));
@@ -35,11 +35,14 @@ static void single_slow_pictures_do_not_count(void **state)
     struct handover_policy p;
     handover_policy_init(&p);
     for (int i = 0; i < 100; i++) {
-        handover_policy_picture(&p, i % 3 ? 5000 : 300000, 0.5);
+        handover_policy_picture(&p, i % 3 ? 5000 : 300000, i % 3 ? 5000 : 300000, 0.5);
         assert_false(handover_policy_change(&p, false, i * 33000));
     }
+    for (int i = 0; i < 100; i++) /* others use the processor */
+        handover_policy_picture(&p, 300000, 20000, 0.5);
+    assert_false(handover_policy_change(&p, false, 100000000));
     for (int i = 0; i < 100; i++) /* slow, though hardly anything changed: the machine is busy */
-        handover_policy_picture(&p, 300000, 0.01);
+        handover_policy_picture(&p, 300000, 300000, 0.01);
     assert_false(handover_policy_change(&p, false, 100000000));
 }
 
@@ -51,7 +54,7 @@ static void a_film_encoder_that_is_no_faster_gives_back(void **state)
     int64_t now = 10000000, last = 0;
     int changes = 0;
     for (int i = 0; i < 10000; i++, now += 100000) {
-        handover_policy_picture(&p, 100000, 1); /* both take 100 ms */
+        handover_policy_picture(&p, 100000, 100000, 1); /* both take 100 ms */
         if (!handover_policy_change(&p, false, now))
             continue;
         changes++;
