@@ -17,6 +17,7 @@ struct encoder_config {
     enum pix_fmt fmt;    /* PIX_I420 or PIX_I444 */
     int fps;             /* most pictures a second; for the level and the VUI timing */
     int64_t bitrate_bps; /* the ceiling; for the level alone */
+    bool film;           /* camera pictures rather than a screen: x265 searches less (a hint) */
 };
 
 struct encode_in {

@@ -11,6 +11,7 @@ enum {
     SLOW_PICTURES = 4,     /* more slow than quick ones by so many */
     FILM_MIN_PICTURES = 8, /* before x265 is judged */
     HOLD_US = 2000000,     /* an IDR picture is dear: not twice in so long */
+    STILL_US = 1000000,    /* a film that stutters is no still picture */
     BACKOFF_US = 20000000, /* after x265 was no faster; doubles */
     BACKOFF_MOST_US = 320000000,
 };
@@ -75,12 +76,15 @@ struct handover {
     struct encoder_config config;
     struct encoder *encoder; /* owns: the one of the policy's side */
     struct handover_policy policy;
+    int64_t content_us; /* when something new came last */
 };
 
 struct handover_policy *handover_policy_of(struct encoder *e)
 {
     return &((struct handover *)e)->policy;
 }
+
+void handover_age(struct encoder *e, int64_t us) { ((struct handover *)e)->content_us -= us; }
 
 static bool probe(enum pix_fmt fmt, char *reason, size_t reason_len)
 {
@@ -123,7 +127,9 @@ static bool change_sides(struct handover *h)
 {
     bool film = h->policy.side == HANDOVER_FILM;
     struct encoder *fresh;
-    if (encoder_open(&fresh, film ? &encoder_x265 : &encoder_screen, &h->config)) {
+    struct encoder_config config = h->config;
+    config.film = film;
+    if (encoder_open(&fresh, film ? &encoder_x265 : &encoder_screen, &config)) {
         LOG_WARN(encode, "no hand-over: %s", error_text());
         h->policy.side = film ? HANDOVER_SCREEN : HANDOVER_FILM;
         h->policy.hold_until_us = INT64_MAX;
@@ -147,7 +153,10 @@ static int handover_encode(struct encoder *e, const struct encode_in *in, struct
     struct handover *h = (struct handover *)e;
     struct encode_in to = *in;
     int64_t now = clock_now_us();
-    if (handover_policy_change(&h->policy, in->refine, now) && change_sides(h)) {
+    if (!in->refine)
+        h->content_us = now;
+    bool still = now - h->content_us >= STILL_US;
+    if (handover_policy_change(&h->policy, still, now) && change_sides(h)) {
         to.key_wanted = true;
         to.refine = false;
     }
@@ -159,6 +168,9 @@ static int handover_encode(struct encoder *e, const struct encode_in *in, struct
         handover_policy_picture(&h->policy, out->au->encode_us - out->au->encode_start_us,
                                 thread_cpu_us() - cpu_us, share);
     }
+    /* To be called again until it is still for long enough to hand back. */
+    if (h->policy.side == HANDOVER_FILM && h->policy.hold_until_us != INT64_MAX)
+        out->wants_more = true;
     return err;
 }
 

@@ -2,7 +2,7 @@
  *
  * screen costs what changed, and finds what moved; camera pictures, of which every block is new in
  * every picture, cost it more than x265. What counts is the time that pictures really take: several
- * slow ones in a row hand over, with an IDR picture; the first moment of stillness hands back. When
+ * slow ones in a row hand over, with an IDR picture; a second of stillness hands back. When
  * x265 turns out to be no faster, it hands back too, and the next try comes later. */
 #ifndef HEVCAST_ENCODE_HANDOVER_H
 #define HEVCAST_ENCODE_HANDOVER_H
@@ -33,6 +33,8 @@ void handover_policy_picture(struct handover_policy *p, int64_t wall_us, int64_t
 bool handover_policy_change(struct handover_policy *p, bool still, int64_t now_us);
 
 extern const struct encoder_ops encoder_handover; /* called "auto"; not in encoder_table */
-struct handover_policy *handover_policy_of(struct encoder *e); /* for tests */
+/* For tests: the policy, and to let us of stillness pass. */
+struct handover_policy *handover_policy_of(struct encoder *e);
+void handover_age(struct encoder *e, int64_t us);
 
 #endif

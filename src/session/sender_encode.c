@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#include <string.h>
+
 enum {
     REFINE_AFTER_US = 250000,    /* of stillness: a person who types is not delayed by it */
     REFINE_INTERVAL_US = 100000,
@@ -33,7 +35,8 @@ static int open_encoder(struct encode_stage *e, int width, int height)
     struct hevcast_sender *s = e->s;
     encoder_close(&e->encoder);
     struct encoder_config c = {.width = width, .height = height, .fmt = e->fmt,
-                               .fps = s->config.fps, .bitrate_bps = s->config.bitrate_bps};
+                               .fps = s->config.fps, .bitrate_bps = s->config.bitrate_bps,
+                               .film = s->source && !strcmp(s->source->ops->name, "file")};
     int err = encoder_open(&e->encoder, s->encoder_ops, &c);
     if (err)
         return err;

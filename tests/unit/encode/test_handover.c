@@ -98,8 +98,10 @@ static void what_comes_out_decodes(void **state)
         struct picture *pic = two[refine ? 1 : i & 1];
         if (!refine)
             fill(pic, (unsigned)i);
-        if (i == 12)
+        if (i == 12) {
             handover_policy_of(e)->hold_until_us = 0;
+            handover_age(e, 1000000);
+        }
         struct encode_in in = {.pic = pic, .damage = &all, .pic_id = (uint64_t)i + 1,
                                .budget_bytes = 60000, .refine = refine};
         if (refine)
