@@ -1,8 +1,9 @@
-/* The screen encoder against libavcodec: whatever is coded, the decoder's picture is the
+/* The screen encoder against libavcodec, and libde265 where it is: whatever is coded, the decoder's picture is the
  * encoder's reconstruction, sample by sample. Random streams by seed; HEVCAST_SCREEN_STREAMS says
  * how many (a failing seed is printed; HEVCAST_SCREEN_SEED runs that one alone). */
 #include "avdecode.h"
 #include "base/error.h"
+#include "de265decode.h"
 #include "encode/encoder.h"
 #include "encode/screen/screen.h"
 
@@ -144,6 +145,7 @@ static bool equals_source(const struct picture *src, const struct picture *got)
 struct stream {
     struct encoder *e;
     struct avdecode *d;
+    struct de265decode *second; /* NULL: not there */
     struct picture *pic;
     uint64_t id;
 };
@@ -165,6 +167,13 @@ static bool code(struct stream *s, struct encode_in in, bool *more)
     bool good = got && same(screen_reconstruction(s->e), got);
     if (!got)
         print_error("picture %d was not decoded\n", (int)s->id);
+    if (good && s->second) {
+        struct picture *again = de265decode_run(s->second, out.au);
+        good = again && same(screen_reconstruction(s->e), again);
+        if (!good)
+            print_error("by libde265%s\n", again ? "" : ", which gave none");
+        picture_unref(&again);
+    }
     if (good && !*more)
         good = equals_source(s->pic, got);
     if (!good)
@@ -182,7 +191,8 @@ static bool random_stream(uint32_t seed)
     int most = rng(8) ? 200 : 420;
     struct encoder_config config = {16 + (int)rng((uint32_t)most), 16 + (int)rng((uint32_t)most),
                                     fmt, 30, 8000000};
-    struct stream s = {.d = avdecode_new(), .pic = picture_new(fmt, config.width, config.height)};
+    struct stream s = {.d = avdecode_new(), .second = de265decode_new(),
+                       .pic = picture_new(fmt, config.width, config.height)};
     assert_int_equal(encoder_open(&s.e, &encoder_screen, &config), 0);
     assert_true(s.d && s.pic);
     paint(s.pic, (struct rect){0, 0, config.width, config.height},
@@ -205,6 +215,7 @@ static bool random_stream(uint32_t seed)
     }
     encoder_close(&s.e);
     avdecode_free(&s.d);
+    de265decode_free(&s.second);
     picture_unref(&s.pic);
     return good;
 }
