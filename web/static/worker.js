@@ -64,7 +64,7 @@ async function makeDecoder() {
   if (path !== 'wasm' && await webCodecsTakesHevc()) {
     return new WebCodecsDecoder((picture, began) => {
       count.decodeMs += began ? now() - began.at : 0;
-      show(picture, began?.frame, () => decoder && decoder.waiting > 1);
+      show(picture, began?.frame, () => decoder && decoder.waiting > 2);
       picture.frame.close();
     }, decodingFailed);
   }
@@ -76,7 +76,7 @@ function show(picture, frame, moreWait) {
   count.decoded++;
   totals.decoded++;
   // Too slow for every picture: the newest is what counts, and some motion.
-  if (moreWait() && shown && now() - show.last < 100) {
+  if (moreWait() && shown && now() - show.last < 50) {
     count.skipped++;
     return;
   }
@@ -138,7 +138,7 @@ function decodeOne(frame) {
   let ended = 0;
   decoder.decode(frame, (picture) => {
     ended = now();
-    show(picture, frame, () => queue.length > 0);
+    show(picture, frame, () => queue.length > 2);
   });
   count.decodeMs += (ended || now()) - began;
 }
