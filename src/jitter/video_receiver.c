@@ -7,6 +7,7 @@
 #include "rtp/packet.h"
 #include "rtp/rtcp.h"
 #include "rtp/rtx.h"
+#include "rtp/twcc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ enum {
     MIN_RETRY_US = 10000,
     MAX_DROPOUT = 3000,         /* RFC 3550 A.1: a larger jump needs two packets to be believed */
     MAX_NACK_ITEMS = 256,
+    TWCC_ROOM = 64,             /* what feedback needs at least to be worth its header */
     OLD_SSRC_US = 2000000,      /* stragglers of a sender that started again */
 };
 
@@ -41,6 +43,7 @@ struct video_receiver {
     struct packet_ring ring;
     struct frame_assembly frames;
     struct receive_stats reports;
+    struct twcc_recorder transport;
 
     int64_t rr_next_us;   /* INT64_MAX: no packet yet */
     bool second_rr;
@@ -66,6 +69,7 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
     vr->rr_next_us = INT64_MAX;
     vr->key_asked_us = vr->key_progress_us = INT64_MIN;
     nack_list_init(&vr->missing);
+    twcc_recorder_init(&vr->transport);
     if (!frame_assembly_init(&vr->frames)) {
         free(vr);
         return NULL;
@@ -360,6 +364,9 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
         return;
     vr->stats.packets_received++;
     vr->stats.bytes_received += (int64_t)len;
+    struct rtp_ext ext;
+    if (vr->config.twcc && rtp_ext_find(&v, vr->config.ext.twcc, &ext) && ext.len >= 2)
+        twcc_record(&vr->transport, rd_be16(ext.data), len, now_us);
     if (rtx && (!vr->started || !rtx_unwrap(&v, vr->config.pt, vr->ssrc)))
         return; /* a probe of the sender's congestion control */
     take_view(vr, &v, rtx, fresh, now_us);
@@ -439,7 +446,8 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
     if (vr->config.nack)
         n = nack_list_due(&vr->missing, vr->highest, now_us, retry_interval_us(vr), nack,
                           room < MAX_NACK_ITEMS ? room : MAX_NACK_ITEMS, &first_time);
-    if (!rr_due && !key_due && n == 0)
+    bool twcc_due = now_us >= twcc_due_us(&vr->transport);
+    if (!rr_due && !key_due && n == 0 && !twcc_due)
         return 0;
 
     struct byte_writer w = byte_writer_of(buf, cap);
@@ -457,6 +465,8 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
         write_key_request(vr, &w);
         vr->key_asked_us = now_us;
     }
+    if (twcc_due && w.left >= TWCC_ROOM)
+        twcc_write(&vr->transport, &w, vr->config.local_ssrc, vr->ssrc, now_us);
     return w.failed ? 0 : bw_len(&w);
 }
 
@@ -472,6 +482,8 @@ int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us)
         t = nack_list_next_us(&vr->missing, vr->highest);
         next = t < next ? t : next;
     }
+    t = twcc_due_us(&vr->transport);
+    next = t < next ? t : next;
     if (vr->holding && vr->hold_until_us < next)
         next = vr->hold_until_us;
     return next < now_us ? now_us : next;

@@ -18,6 +18,7 @@ struct video_receiver_config {
     uint8_t pt, rtx_pt;   /* rtx_pt 0: none */
     struct rtp_ext_ids ext;
     bool nack, pli, fir;  /* negotiated */
+    bool twcc;            /* transport-wide feedback, with ext.twcc: negotiated */
     int64_t initial_rtt_us; /* until known; default 50 ms */
     int64_t give_up_us;   /* a missing packet is given up after this, and a key frame asked for;
                              default 1 s */

@@ -15,7 +15,10 @@ int rtcp_next(struct byte_reader *r, struct rtcp_packet *out)
         return -1;
     if (h[0] & 0x20) {
         size_t padding = out->len ? out->body[out->len - 1] : 0;
-        if (padding == 0 || padding % 4 || padding > out->len)
+        /* A multiple of 4 (RFC 3550 section 6.4.1), but libwebrtc's transport-wide feedback has
+         * one to three bytes. */
+        bool odd = padding % 4 && (out->type != RTCP_RTPFB || out->count != RTPFB_TWCC);
+        if (padding == 0 || odd || padding > out->len)
             return -1;
         out->len -= padding;
     }

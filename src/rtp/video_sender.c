@@ -7,6 +7,7 @@
 #include "rtp/packet.h"
 #include "rtp/rtcp.h"
 #include "rtp/rtx.h"
+#include "rtp/send_control.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@ enum {
     RTCP_INTERVAL_US = 1000000,
     MIN_PAYLOAD = 64,
     CONTENT_SCREENSHARE = 1,
+    PADDING_SEARCH = 64, PADDING_PAYLOAD = 400, /* packets back; bytes that are worth repeating */
+    PADDING_BYTES = 255,        /* RFC 3550 section 5.1: one byte counts them */
 };
 
 struct waiting_au {
@@ -35,6 +38,9 @@ struct video_sender {
     size_t max_payload;
     struct pacer pacer;
     struct history *history; /* owns */
+    struct send_control *control; /* owns; NULL: no transport-wide feedback */
+    bool in_probe;           /* the packet that is being made is one of a cluster */
+    unsigned padding_back;   /* packets back from the last one: what is repeated next */
 
     struct waiting_au *waiting; /* owns; a ring of waiting_cap, a power of two */
     size_t waiting_cap, waiting_first, waiting_n;
@@ -97,7 +103,7 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
     lay_out(&layout, c);
     if (c->max_packet > 65000 || c->max_packet < layout.header_len + MIN_PAYLOAD)
         return NULL;
-    size_t scratch_cap = c->max_packet + RTX_OSN_LEN;
+    size_t scratch_cap = c->max_packet + RTX_OSN_LEN + PADDING_BYTES;
     struct video_sender *vs = calloc(1, sizeof *vs + scratch_cap);
     if (!vs)
         return NULL;
@@ -106,7 +112,10 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
     vs->layout = layout;
     vs->max_payload = c->max_packet - layout.header_len;
     vs->history = history_new(HISTORY_PACKETS, HISTORY_MAX);
-    if (!vs->history) {
+    if (c->ext.twcc && c->cc.max_bps > 0)
+        vs->control = send_control_new(&cc_gcc, &c->cc);
+    if (!vs->history || (c->ext.twcc && c->cc.max_bps > 0 && !vs->control)) {
+        history_free(&vs->history);
         free(vs);
         return NULL;
     }
@@ -143,6 +152,7 @@ void video_sender_free(struct video_sender **pvs)
         pop_head(vs);
     free(vs->waiting);
     history_free(&vs->history);
+    send_control_free(&vs->control);
     free(vs);
 }
 
@@ -222,6 +232,13 @@ static void write_values(const struct video_sender *vs, uint8_t *packet, uint16_
         p[0] = CONTENT_SCREENSHARE;
 }
 
+static uint16_t next_twcc(struct video_sender *vs, size_t bytes, int64_t now_us)
+{
+    if (!vs->control)
+        return vs->next_twcc++;
+    return send_control_sent(vs->control, bytes, vs->in_probe, now_us);
+}
+
 /* Builds the packet of e in the scratch buffer and accounts for it. */
 static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq, bool again,
                  int64_t now_us, struct rtp_packet *out)
@@ -233,7 +250,8 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
     /* Without RTX a resend has the SRTP index of the original, and with it AES-GCM's nonce: other
      * bytes under the same nonce would give the key away (RFC 7714 section 8.3). */
     if (rtx || !again) {
-        twcc = vs->next_twcc++;
+        twcc = next_twcc(vs, vs->layout.header_len + (rtx ? RTX_OSN_LEN : 0) + e->payload.size,
+                         now_us);
         send_time = abs_send_time(now_us);
     }
     if (!again) {
@@ -359,10 +377,80 @@ static bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet
     return false;
 }
 
+/* An RTX packet of nothing but padding. */
+static void give_empty(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
+{
+    const struct video_sender_config *c = &vs->config;
+    uint8_t *p = vs->scratch;
+    size_t len = vs->layout.header_len + PADDING_BYTES;
+    rtp_write_header(p, &vs->layout, c->rtx_pt, false, vs->next_rtx_seq++, vs->last_rtp_ts,
+                     c->rtx_ssrc);
+    write_values(vs, p, next_twcc(vs, len, now_us), abs_send_time(now_us), 0);
+    p[0] |= 0x20;
+    memset(p + vs->layout.header_len, 0, PADDING_BYTES);
+    p[len - 1] = PADDING_BYTES;
+    *out = (struct rtp_packet){.data = p, .len = len, .retransmission = true};
+    pacer_sent(&vs->pacer, len);
+    vs->stats.packets_sent++;
+    vs->stats.bytes_sent += (int64_t)len;
+}
+
+/* Something that need not be sent, for a probe: the last packets once more, if they are large. */
+static void give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
+{
+    vs->stats.packets_padding++;
+    for (int i = 0; i < PADDING_SEARCH; i++) {
+        uint16_t seq = (uint16_t)(vs->next_seq - 1 - vs->padding_back);
+        struct history_entry *e = history_find(vs->history, seq);
+        vs->padding_back = (vs->padding_back + 1) % PADDING_SEARCH;
+        if (e && e->payload.size >= PADDING_PAYLOAD) {
+            give(vs, e, seq, true, now_us, out);
+            vs->stats.packets_retransmitted--;
+            return;
+        }
+    }
+    give_empty(vs, now_us, out);
+}
+
+/* The next packet of a cluster, when one is due. */
+static bool give_cluster(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
+{
+    if (now_us < send_control_probe_us(vs->control))
+        return false;
+    vs->in_probe = true;
+    /* A resend without RTX has no transport-wide number of its own: it is no part of a cluster. */
+    bool given = (vs->config.rtx_pt && give_resend(vs, now_us, out)) || give_next(vs, now_us, out);
+    if (!given && vs->config.rtx_pt && vs->any_packet) {
+        give_padding(vs, now_us, out);
+        given = true;
+    }
+    vs->in_probe = false;
+    if (!given)
+        send_control_cancel_probe(vs->control);
+    return given;
+}
+
+/* Nothing is known of the path before there is media to send on it. */
+static bool controlled(const struct video_sender *vs)
+{
+    return vs->control && (vs->any_packet || vs->waiting_n > 0);
+}
+
 bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
+    if (controlled(vs)) {
+        send_control_poll(vs->control, now_us);
+        pacer_set_rate(&vs->pacer, vs->control->deaf ? vs->config.pacing_bps
+                                                     : vs->control->cc->pacing_bps);
+        if (give_cluster(vs, now_us, out))
+            return true;
+        if (vs->control->probe.id) /* nothing else goes between its packets: it would be measured */
+            return false;
+    }
     bool waits = vs->resend_n > 0 || vs->waiting_n > 0;
     if (!waits && now_us < vs->probe_us)
+        return false;
+    if (waits && vs->control && !send_control_open(vs->control))
         return false;
     if (!pacer_allows(&vs->pacer, vs->config.max_packet, now_us))
         return false;
@@ -373,9 +461,16 @@ bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packe
 
 int64_t video_sender_next_us(const struct video_sender *vs)
 {
-    if (vs->resend_n == 0 && vs->waiting_n == 0)
-        return vs->probe_us;
-    return pacer_next_us(&vs->pacer, vs->config.max_packet);
+    bool waits = vs->resend_n > 0 || vs->waiting_n > 0;
+    int64_t next = waits ? pacer_next_us(&vs->pacer, vs->config.max_packet) : vs->probe_us;
+    if (!controlled(vs))
+        return next;
+    int64_t probe = send_control_probe_us(vs->control);
+    if (probe != INT64_MAX || (waits && !send_control_open(vs->control)))
+        next = INT64_MAX; /* until the cluster is over, or feedback comes */
+    int64_t control = send_control_next_us(vs->control);
+    next = probe < next ? probe : next;
+    return control < next ? control : next;
 }
 
 int video_sender_purge(struct video_sender *vs)
@@ -403,7 +498,18 @@ int64_t video_sender_queue_us(const struct video_sender *vs, int64_t now_us)
 {
     struct pacer p = vs->pacer;
     pacer_allows(&p, 0, now_us); /* debt as of now */
-    return pacer_drain_us(&p, vs->stats.queue_bytes);
+    int64_t drain_us = pacer_drain_us(&p, vs->stats.queue_bytes);
+    if (!vs->control || send_control_open(vs->control) || vs->stats.queue_bytes == 0)
+        return drain_us;
+    /* The window is closed: what is over it leaves first, at the rate of the path. */
+    int64_t over = vs->control->flight_bytes - vs->control->cc->window_bytes;
+    int64_t path_us = (over + vs->stats.queue_bytes) * 8000000 / vs->control->cc->estimate_bps;
+    return path_us > drain_us ? path_us : drain_us;
+}
+
+int64_t video_sender_estimate_bps(const struct video_sender *vs)
+{
+    return vs->control && !vs->control->deaf ? vs->control->cc->estimate_bps : 0;
 }
 
 void video_sender_set_pacing(struct video_sender *vs, int64_t bps)
@@ -481,6 +587,9 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
     case RTCP_RTPFB:
         if (p->count == RTPFB_NACK && media == ssrc)
             on_nack(vs, p, now_us, out);
+        /* Of the whole transport: its media SSRC is any of ours. */
+        if (p->count == RTPFB_TWCC && vs->control)
+            out->feedback |= send_control_feedback(vs->control, p, now_us);
         break;
     case RTCP_PSFB:
         if (p->count == PSFB_PLI && media == ssrc)
@@ -553,4 +662,6 @@ void video_sender_get_stats(const struct video_sender *vs, int64_t now_us,
 {
     *out = vs->stats;
     out->queue_us = video_sender_queue_us(vs, now_us);
+    out->estimate_bps = video_sender_estimate_bps(vs);
+    out->path_queue_us = vs->control ? vs->control->cc->queue_us : 0;
 }

@@ -1,12 +1,15 @@
 /* video_sender: one viewer's RTP stream. Access units in; paced RTP packets and RTCP out.
  *
  * It joins the RFC 7798 packetizer, the sequence numbers and header extensions, the history for
- * NACK (RTX of RFC 4588 where negotiated, plain resends else), the pacer, and RTCP SR, SDES, BYE.
+ * NACK (RTX of RFC 4588 where negotiated, plain resends else), the congestion control (where
+ * transport-wide feedback is negotiated), the pacer, and RTCP SR, SDES, BYE. Probes of the
+ * congestion control are media, then repeated packets over RTX; without RTX media alone.
  * Sans-IO: time is an argument (now_us monotonic; ntp for the wall clock). One thread (net). */
 #ifndef HEVCAST_RTP_VIDEO_SENDER_H
 #define HEVCAST_RTP_VIDEO_SENDER_H
 
 #include "base/picture.h"
+#include "cc/cc.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,7 +35,9 @@ struct video_sender_config {
     uint16_t first_seq, first_rtx_seq; /* random */
     size_t max_packet;       /* RTP header, extensions and payload; default 1200 */
     bool aggregate;          /* AP allowed */
-    int64_t pacing_bps;      /* default 50 Mb/s */
+    int64_t pacing_bps;      /* default 50 Mb/s; while the congestion control knows nothing */
+    /* With ext.twcc: the bounds of the congestion control; max_bps 0: none. */
+    struct cc_config cc;
     size_t max_burst_bytes;  /* sent at once; default 16 kB: far below a receiver's 208 KiB socket */
 };
 void video_sender_default_config(struct video_sender_config *c);
@@ -51,6 +56,7 @@ struct rtcp_events {
     bool key_wanted;      /* PLI, or an FIR with a new sequence number */
     bool bye;
     bool nack;            /* a NACK was answered: packets wait in poll */
+    bool feedback;        /* transport-wide: the estimate may be another now */
     int64_t remb_bps;     /* 0: none in it */
 };
 
@@ -61,6 +67,9 @@ struct video_sender_stats {
     int64_t rtt_us;      /* 0 unknown; smoothed from RR */
     double loss_ratio;   /* of the last report */
     int64_t queue_us, queue_bytes;
+    int64_t packets_padding; /* sent only to probe; in packets_sent too */
+    int64_t estimate_bps;    /* of the congestion control; 0: none, or the peer gives no feedback */
+    int64_t path_queue_us;   /* that packets wait in the path, as far as feedback tells */
 };
 
 struct video_sender;
@@ -79,6 +88,7 @@ int64_t video_sender_next_us(const struct video_sender *vs); /* may be past; INT
 int video_sender_purge(struct video_sender *vs);
 int64_t video_sender_queue_us(const struct video_sender *vs, int64_t now_us); /* time to drain */
 void video_sender_set_pacing(struct video_sender *vs, int64_t bps);
+int64_t video_sender_estimate_bps(const struct video_sender *vs); /* as in the statistics */
 void video_sender_on_rtcp(struct video_sender *vs, const uint8_t *data, size_t len, int64_t now_us,
                           uint64_t now_ntp, struct rtcp_events *out);
 /* A compound SR + SDES when due (1 s; the first right after the first packet), else 0. */

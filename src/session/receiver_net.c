@@ -165,6 +165,7 @@ static int make_rtp(struct hevcast_receiver *r)
     c.nack = r->agreed.codec.nack;
     c.pli = r->agreed.codec.pli;
     c.fir = r->agreed.codec.fir;
+    c.twcc = r->agreed.codec.twcc;
     r->rtp = video_receiver_new(&c);
     return r->rtp ? 0 : error_set(ERR_MEMORY, "out of memory");
 }

@@ -100,6 +100,7 @@ struct hevcast_sender {
     struct gop_cache gop;
     int64_t gone_bytes, gone_packets, gone_retransmitted; /* of viewers that left */
     int64_t purged; /* packets, all viewers */
+    int64_t told_target_bps; /* what on_target_bitrate was last called with */
     int64_t drain_until_us;
     bool source_over, shut_down;
 };
@@ -116,6 +117,8 @@ void sender_net_close(struct hevcast_sender *s); /* after it ended */
 void sender_key_request(struct hevcast_sender *s);
 void sender_viewer_connected(struct hevcast_sender *s, struct viewer *v);
 void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v);
+/* After a viewer's estimate changed. */
+void sender_update_target(struct hevcast_sender *s, int64_t now_us);
 void sender_update_pacer(struct hevcast_sender *s, int64_t now_us);
 void sender_event(struct hevcast_sender *s, enum hevcast_event_type type, const char *viewer_id,
                   const char *text, int error);

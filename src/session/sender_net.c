@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MAX_COUNTED = 256, JOINING_US = 1500000 }; /* viewers that set the target */
+
 enum { STATS_INTERVAL_US = 250000, DRAIN_CHECK_US = 10000, DRAIN_MAX_US = 2000000 };
 
 void sender_event(struct hevcast_sender *s, enum hevcast_event_type type, const char *viewer_id,
@@ -92,9 +94,14 @@ static void on_access_units(void *ctx)
 
 void sender_update_pacer(struct hevcast_sender *s, int64_t now_us)
 {
-    int64_t longest = 0;
+    int64_t longest = 0, target = atomic_load(&s->target_bps);
     for (struct viewer *v = s->viewers; v; v = v->next) {
         if (!v->connected || v->held || v->gone)
+            continue;
+        /* One that is slower than the encode's rate has its own queue purged, and skips no one
+         * else's pictures. */
+        int64_t estimate = viewer_estimate_bps(v);
+        if (estimate > 0 && estimate < target / 10 * 9)
             continue;
         int64_t q = video_sender_queue_us(v->rtp, now_us);
         longest = q > longest ? q : longest;
@@ -102,17 +109,43 @@ void sender_update_pacer(struct hevcast_sender *s, int64_t now_us)
     atomic_store(&s->pacer_until_us, now_us + longest);
 }
 
-/* The lowest REMB of the viewers that sent one, within the configured bounds. */
-static void update_target(struct hevcast_sender *s)
+static int compare_bps(const void *a, const void *b)
 {
-    int64_t target = s->config.bitrate_bps;
-    for (struct viewer *v = s->viewers; v; v = v->next)
-        if (v->connected && v->remb_bps > 0 && v->remb_bps < target)
-            target = v->remb_bps;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* One encode serves all: its target follows the lower quartile of the viewers' estimates, so that
+ * of five viewers the slowest does not hold back the rest; its own pacer fills up then, and it is
+ * held until key frames. Of up to four it is the slowest that counts. A viewer that joins is left
+ * out while its probes look for its rate, unless it is alone. Within the configured bounds. */
+void sender_update_target(struct hevcast_sender *s, int64_t now_us)
+{
+    int64_t known[MAX_COUNTED], joining = 0;
+    int n = 0;
+    for (struct viewer *v = s->viewers; v && n < MAX_COUNTED; v = v->next) {
+        int64_t bps = v->connected && !v->gone ? viewer_estimate_bps(v) : 0;
+        if (bps > 0 && now_us - v->connected_us < JOINING_US)
+            joining = joining == 0 || bps < joining ? bps : joining;
+        else if (bps > 0)
+            known[n++] = bps;
+    }
+    if (n == 0 && joining > 0)
+        known[n++] = joining;
+    qsort(known, (size_t)n, sizeof known[0], compare_bps);
+    /* A twentieth is for repairs and reports. */
+    int64_t target = n > 0 ? known[(n - 1) / 4] / 20 * 19 : s->config.bitrate_bps;
+    if (target > s->config.bitrate_bps)
+        target = s->config.bitrate_bps;
     if (target < s->config.min_bitrate_bps)
         target = s->config.min_bitrate_bps;
-    if (atomic_exchange(&s->target_bps, target) != target && s->config.on_target_bitrate)
+    atomic_store(&s->target_bps, target);
+    int64_t told = s->told_target_bps, change = target > told ? target - told : told - target;
+    bool bound = target == s->config.bitrate_bps || target == s->config.min_bitrate_bps;
+    if (s->config.on_target_bitrate && (change > told / 50 || (bound && change > 0))) {
+        s->told_target_bps = target;
         s->config.on_target_bitrate(s->config.ctx, target);
+    }
 }
 
 /* ------------------------------------------------------------------ viewers come and go */
@@ -130,8 +163,10 @@ static void set_active(struct hevcast_sender *s)
     atomic_store(&s->active, active);
     pthread_cond_broadcast(&s->gate);
     pthread_mutex_unlock(&s->gate_lock);
-    if (active && s->config.on_target_bitrate)
-        s->config.on_target_bitrate(s->config.ctx, atomic_load(&s->target_bps));
+    if (active && s->config.on_target_bitrate) {
+        s->told_target_bps = atomic_load(&s->target_bps);
+        s->config.on_target_bitrate(s->config.ctx, s->told_target_bps);
+    }
     if (active && s->source)
         s->source->ops->interrupt(s->source);
     slot_wake(s->slot);
@@ -140,6 +175,7 @@ static void set_active(struct hevcast_sender *s)
 void sender_viewer_connected(struct hevcast_sender *s, struct viewer *v)
 {
     v->held = true;
+    sender_update_target(s, clock_now_us()); /* the first picture is for a path that is not known yet */
     set_active(s);
     sender_key_request(s);
     viewer_pump(v);
@@ -160,7 +196,7 @@ void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v)
     s->gone_packets += st.packets_sent;
     s->gone_retransmitted += st.packets_retransmitted;
     s->purged += v->purged;
-    update_target(s);
+    sender_update_target(s, clock_now_us());
     sender_update_pacer(s, clock_now_us());
     set_active(s);
 }
@@ -206,7 +242,7 @@ static void publish_stats(void *ctx)
 {
     struct hevcast_sender *s = ctx;
     int64_t now = clock_now_us(), pacer_us = 0, drops = s->purged;
-    update_target(s);
+    sender_update_target(s, now);
     pthread_mutex_lock(&s->stats_lock);
     hevcast_sender_stats *st = &s->net_stats;
     st->bytes_sent = s->gone_bytes;
@@ -230,7 +266,7 @@ static void publish_stats(void *ctx)
             continue;
         hevcast_viewer_stats *o = &s->viewer_stats[s->viewer_stats_count++];
         *o = (hevcast_viewer_stats){.rtt_us = vs.rtt_us, .loss_ratio = vs.loss_ratio,
-                                    .estimate_bps = v->remb_bps, .queue_us = vs.queue_us,
+                                    .estimate_bps = viewer_estimate_bps(v), .queue_us = vs.queue_us,
                                     .held = v->held};
         snprintf(o->id, sizeof o->id, "%s", v->name);
     }

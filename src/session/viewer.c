@@ -13,6 +13,8 @@ enum {
     CONNECT_TIMEOUT_US = 30000000,
     SDP_BUFFER = 16384,
     MIN_PACING_BPS = 20000000,
+    START_BPS = 3000000,          /* probes find more within a few round trips */
+    MAX_CODED_BPS = 100000000,    /* what is passed through has the rate that it has */
 };
 
 static uint32_t random32(void)
@@ -107,6 +109,7 @@ static void on_connected(void *ctx)
         return;
     char path[200];
     v->connected = true;
+    v->connected_us = clock_now_us();
     loop_timer_set(v->deadline, INT64_MAX);
     peer_describe(v->peer, path, sizeof path);
     sender_event(v->s, HEVCAST_EVENT_CONNECTED, v->name, path, 0);
@@ -138,6 +141,8 @@ static void on_rtcp(void *ctx, uint8_t *data, size_t len, int64_t now_us)
     }
     if (ev.remb_bps > 0)
         v->remb_bps = ev.remb_bps;
+    if (ev.remb_bps > 0 || ev.feedback)
+        sender_update_target(v->s, now_us);
     /* A group that is passed through and still being replayed answers every request so far. */
     if (ev.key_wanted && !(v->s->coded && video_sender_queue_us(v->rtp, now_us) > 0)) {
         LOG_DEBUG(session, "viewer %s asks for a key frame", v->name);
@@ -176,6 +181,12 @@ static int make_rtp(struct viewer *v)
     c.first_seq = (uint16_t)(random32() & 0x7fff);
     c.first_rtx_seq = (uint16_t)(random32() & 0x7fff);
     c.aggregate = true;
+    /* Above the ceiling: repairs and headers come on top of the encoder's target. */
+    c.cc.max_bps = v->s->config.bitrate_bps / 4 * 5;
+    if (v->s->coded && c.cc.max_bps < MAX_CODED_BPS)
+        c.cc.max_bps = MAX_CODED_BPS;
+    c.cc.min_bps = v->s->config.min_bitrate_bps;
+    c.cc.start_bps = START_BPS < c.cc.max_bps ? START_BPS : c.cc.max_bps;
     int64_t pacing = v->s->config.bitrate_bps * 5 / 2;
     c.pacing_bps = pacing > MIN_PACING_BPS ? pacing : MIN_PACING_BPS;
     v->rtp = video_sender_new(&c);
@@ -406,6 +417,12 @@ void viewer_pump(struct viewer *v)
     int64_t next = video_sender_next_us(v->rtp), rtcp_next = video_sender_rtcp_next_us(v->rtp);
     loop_timer_set(v->timer, next < rtcp_next ? next : rtcp_next);
     sender_update_pacer(v->s, now);
+}
+
+int64_t viewer_estimate_bps(const struct viewer *v)
+{
+    int64_t bps = video_sender_estimate_bps(v->rtp);
+    return bps > 0 ? bps : v->remb_bps;
 }
 
 static void reap(void *viewer) { viewer_free(viewer); }

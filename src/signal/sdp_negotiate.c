@@ -5,9 +5,10 @@
 
 struct rtp_ext_ids sdp_ext_usable(const struct rtp_ext_ids *offered, bool send, const char *mid)
 {
-    /* Only what we write or read: a peer relies on what was answered. transport-wide-cc and
-     * color-space are not among them. */
-    struct rtp_ext_ids ext = {.abs_send_time = offered->abs_send_time,
+    /* Only what we write or read: a peer relies on what was answered. color-space is not among
+     * them. */
+    struct rtp_ext_ids ext = {.twcc = offered->twcc,
+                              .abs_send_time = offered->abs_send_time,
                               .abs_capture_time = offered->abs_capture_time,
                               .playout_delay = offered->playout_delay};
     if (strlen(mid) <= 16) /* the data of a one-byte extension header (RFC 8285 section 4.2) */
@@ -99,7 +100,15 @@ static void agree_codec(struct sdp_codec *out, const struct sdp_codec *theirs,
     *out = *theirs;
     if (local->h265.level_id < out->h265.level_id)
         out->h265.level_id = local->h265.level_id;
-    out->twcc = false; /* parsed, not spoken */
+}
+
+/* Transport-wide feedback takes both, the extension and the feedback message; one alone is none. */
+static void agree_twcc(struct sdp_agreed *out)
+{
+    bool both = out->codec.twcc && out->ext.twcc;
+    out->codec.twcc = both;
+    if (!both)
+        out->ext.twcc = 0;
 }
 
 static void agree_transport(struct sdp_agreed *out, const struct sdp_media *m)
@@ -208,6 +217,7 @@ int sdp_negotiate(const struct sdp *offer, const struct sdp_local *local, struct
         agree_codec(&out->codec, codec, local);
         agree_transport(out, m);
         out->ext = sdp_ext_usable(&m->ext, local->send, m->mid);
+        agree_twcc(out);
         out->our_setup = answer_setup(m->setup, local->setup);
         return SDP_OK;
     }
@@ -261,6 +271,7 @@ int sdp_accept_answer(const struct sdp *answer, const struct sdp_local *local,
             *sdp_ext_id(&theirs, i) = 0;
     }
     out->ext = sdp_ext_usable(&theirs, local->send, m->mid);
+    agree_twcc(out);
     /* "actpass" is no answer; take it as the default, active (RFC 8842 section 5.3). */
     out->our_setup = m->setup == SDP_PASSIVE ? SDP_ACTIVE : SDP_PASSIVE;
     if (local->setup == SDP_PASSIVE && out->our_setup == SDP_ACTIVE)

@@ -5,9 +5,10 @@
 
 /* The extensions of an offer: what this side writes or reads. */
 const struct rtp_ext_ids sdp_offer_ext_send = {
-    .mid = 1, .abs_send_time = 2, .abs_capture_time = 3, .playout_delay = 4, .content_type = 5};
+    .mid = 1, .abs_send_time = 2, .abs_capture_time = 3, .playout_delay = 4, .content_type = 5,
+    .twcc = 6};
 const struct rtp_ext_ids sdp_offer_ext_receive = {
-    .mid = 1, .abs_send_time = 2, .abs_capture_time = 3, .playout_delay = 4};
+    .mid = 1, .abs_send_time = 2, .abs_capture_time = 3, .playout_delay = 4, .twcc = 6};
 
 static void put_session(struct sdp_writer *w, const struct sdp_local *local, const char *bundle_mid)
 {
@@ -56,6 +57,8 @@ static void put_codec(struct sdp_writer *w, const struct sdp_codec *c)
     sdp_put(w, "a=rtpmap:%d %s/90000\r\n", c->pt, h265 ? "H265" : "VP8");
     if (c->remb)
         sdp_put(w, "a=rtcp-fb:%d goog-remb\r\n", c->pt);
+    if (c->twcc)
+        sdp_put(w, "a=rtcp-fb:%d transport-cc\r\n", c->pt);
     if (c->fir)
         sdp_put(w, "a=rtcp-fb:%d ccm fir\r\n", c->pt);
     if (c->nack)
@@ -155,7 +158,7 @@ int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap)
     struct sdp_writer w = {.buf = buf, .cap = cap};
     struct sdp_codec codec[2] = {{.pt = OFFER_PT_MAIN, .rtx_pt = OFFER_PT_MAIN_RTX,
                                   .h265 = local->h265, .nack = true, .pli = true, .fir = true,
-                                  .remb = true}};
+                                  .remb = true, .twcc = true}};
     int n = 1;
     if (!local->send && local->also_444) {
         codec[1] = codec[0];

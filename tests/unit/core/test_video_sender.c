@@ -454,6 +454,62 @@ static void resends_without_rtx_are_the_same_bytes(void **state)
     video_sender_free(&vs);
 }
 
+/* With congestion control: clusters, media first, then repeats over RTX; nothing but media without
+ * RTX; and no more on the way than the window. */
+static void probes_and_window(void **state)
+{
+    (void)state;
+    for (int rtx = 0; rtx < 2; rtx++) {
+        struct video_sender_config c = config();
+        c.rtx_pt = rtx ? 50 : 0;
+        c.cc = (struct cc_config){1000000, 100000, 20000000};
+        struct video_sender *vs = video_sender_new(&c);
+        struct rtp_packet p;
+        struct rtp_view v;
+        struct rtp_ext e;
+        struct video_sender_stats s;
+        int64_t now = 1000000, first = now;
+        assert_false(video_sender_poll(vs, now, &p)); /* no probe before there is media */
+        assert_true(video_sender_next_us(vs) == INT64_MAX);
+        push(vs, 3000, 0, now);
+        int n = 0, media = 0;
+        while (video_sender_next_us(vs) < first + 40000) {
+            now = video_sender_next_us(vs) > now ? video_sender_next_us(vs) : now;
+            if (!video_sender_poll(vs, now, &p))
+                continue;
+            assert_true(rtp_parse(p.data, p.len, &v));
+            assert_true(rtp_ext_find(&v, 2, &e) && rd_be16(e.data) == n);
+            assert_int_equal(v.ssrc, n < 3 ? 0x1000 : 0x2000);
+            media += v.ssrc == 0x1000;
+            n++;
+        }
+        assert_int_equal(media, 3);
+        assert_true(rtx ? n >= 5 && n < 20 : n == 3);
+        video_sender_get_stats(vs, now, &s);
+        assert_int_equal(s.packets_padding, n - 3);
+        assert_int_equal(s.packets_retransmitted, 0);
+        /* Much more than the window, and no feedback: it closes, and the queue tells. */
+        push(vs, 2000000, 33000, now);
+        for (int i = 0; i < 100000 && video_sender_next_us(vs) < first + 1900000; i++) {
+            now = video_sender_next_us(vs) > now ? video_sender_next_us(vs) : now;
+            video_sender_poll(vs, now, &p);
+        }
+        video_sender_get_stats(vs, now, &s);
+        assert_true(s.bytes_sent < 400000 && s.queue_bytes > 1600000);
+        assert_true(s.queue_us >= s.queue_bytes * 8); /* at 1 Mb/s */
+        assert_true(s.estimate_bps == 1000000);
+        /* A peer that gives no feedback after all gets its media nevertheless. */
+        for (int i = 0; i < 100000 && video_sender_next_us(vs) < first + 9000000; i++) {
+            now = video_sender_next_us(vs) > now ? video_sender_next_us(vs) : now;
+            video_sender_poll(vs, now, &p);
+        }
+        video_sender_get_stats(vs, now, &s);
+        assert_int_equal(s.queue_bytes, 0);
+        assert_int_equal(s.estimate_bps, 0);
+        video_sender_free(&vs);
+    }
+}
+
 static void odd_configurations(void **state)
 {
     (void)state;
@@ -493,6 +549,7 @@ int main(void)
         cmocka_unit_test(timestamps_always_grow),
         cmocka_unit_test(tail_is_probed),
         cmocka_unit_test(resends_without_rtx_are_the_same_bytes),
+        cmocka_unit_test(probes_and_window),
         cmocka_unit_test(odd_configurations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

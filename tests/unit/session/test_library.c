@@ -242,7 +242,9 @@ static void access_units_of_a_program_arrive_as_they_are(void **state)
     sender = sender_of(HEVCAST_INPUT_ACCESS_UNITS, &tx2);
     receiver = receiver_of(hevcast_sender_url(sender), &rx2);
     wait_for(&tx2.key_requests, 1);
-    assert_int_equal(atomic_load(&tx2.target_bps), 4000000);
+    /* What is told at first is for a path that is not known yet. */
+    int64_t target = atomic_load(&tx2.target_bps);
+    assert_true(target >= 300000 && target <= 4000000);
     for (int i = 0; i < 10; i++) {
         hevcast_access_unit au = {.data = rx.copy[i], .len = rx.copy_len[i], .pts_us = i * 33000,
                                   .keyframe = i == 0};

@@ -133,9 +133,9 @@ static void test_chrome(void **state)
     assert_int_equal(c->h265.profile_id, 1);
     assert_int_equal(c->h265.level_id, 123); /* the lower of 180 and ours */
     assert_true(c->nack && c->pli && c->fir && c->remb);
-    assert_false(c->twcc); /* not spoken yet */
+    assert_true(c->twcc);
     assert_int_equal(t.sdp->media[0].ext.twcc, 4);
-    assert_int_equal(t.agreed.ext.twcc, 0);
+    assert_int_equal(t.agreed.ext.twcc, 4);
     assert_int_equal(t.agreed.ext.mid, 9);
     assert_int_equal(t.agreed.ext.abs_send_time, 2);
     assert_int_equal(t.agreed.ext.playout_delay, 5);
@@ -161,8 +161,8 @@ static void test_chrome(void **state)
     has("m=application 0 UDP/DTLS/SCTP webrtc-datachannel");
     has("a=mid:1");
     has("a=mid:2");
-    has_not("transport-cc");
-    has_not("transport-wide");
+    has("a=rtcp-fb:49 transport-cc");
+    has("a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01");
     has_not("a=rtpmap:51");
 
     /* What we wrote reads back. */
