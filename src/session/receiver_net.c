@@ -219,6 +219,8 @@ static void post_offer(struct hevcast_receiver *r)
     if (r->posted || r->leaving)
         return;
     r->posted = true;
+    /* Gathering is over; a server may take its time to answer. */
+    loop_timer_set(r->gather_timer, clock_now_us() + CONNECT_TIMEOUT_US);
     const char *candidates[ICE_MAX_CANDIDATES];
     struct sdp_local *l = &r->local;
     peer_local_credentials(r->peer, l->ufrag, l->pwd);
