@@ -8,7 +8,7 @@ PREFIX ?= /usr/local
 SANITIZE ?=
 comma := ,
 BUILD := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
-SETUP_FLAGS := --prefix=$(PREFIX) $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized -Db_lundef=false) $(if $(WERROR),-Dwerror=true)
+SETUP_FLAGS := --prefix=$(PREFIX) $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized -Db_lundef=false -Dwasm=disabled) $(if $(WERROR),-Dwerror=true)
 
 .PHONY: all demo check bench soak fuzz install clean
 all: $(BUILD)/build.ninja
