@@ -7,12 +7,12 @@
 #include <stdlib.h>
 
 enum {
-    SLOW_US = 70000,
-    SLOW_PICTURES = 4,     /* more slow than quick ones by so many */
+    SLOW_US = 100000,
+    SLOW_PICTURES = 5,     /* more slow than quick ones by so many */
     FILM_MIN_PICTURES = 8, /* before x265 is judged */
     HOLD_US = 2000000,     /* an IDR picture is dear: not twice in so long */
     STILL_US = 1000000,    /* a film that stutters is no still picture */
-    BACKOFF_US = 20000000, /* after x265 was no faster; doubles */
+    BACKOFF_US = 20000000,
     BACKOFF_MOST_US = 320000000,
 };
 
@@ -55,17 +55,20 @@ bool handover_policy_change(struct handover_policy *p, bool still, int64_t now_u
         p->film_us = 0;
         p->film_pictures = 0;
         p->hold_until_us = now_us + HOLD_US;
+        p->film_until_us = now_us + p->backoff_us;
+        if (p->backoff_us < BACKOFF_MOST_US)
+            p->backoff_us *= 2;
         return true;
     }
     bool no_faster = p->film_pictures >= FILM_MIN_PICTURES && p->film_us * 5 > p->screen_us * 4;
-    if (!still && !no_faster)
+    if (!still && !no_faster && now_us < p->film_until_us)
         return false;
     p->side = HANDOVER_SCREEN;
     p->score = 0;
     p->screen_us = 0;
-    p->hold_until_us = now_us + (still ? HOLD_US : p->backoff_us);
-    if (!still && p->backoff_us < BACKOFF_MOST_US)
-        p->backoff_us *= 2;
+    p->hold_until_us = now_us + (no_faster ? p->backoff_us : HOLD_US);
+    if (still)
+        p->backoff_us = BACKOFF_US;
     return true;
 }
 

@@ -3,7 +3,8 @@
  * screen costs what changed, and finds what moved; camera pictures, of which every block is new in
  * every picture, cost it more than x265. What counts is the time that pictures really take: several
  * slow ones in a row hand over, with an IDR picture; a second of stillness hands back. When
- * x265 turns out to be no faster, it hands back too, and the next try comes later. */
+ * x265 turns out to be no faster, it hands back too; and it is tried again after a while, ever more
+ * seldom, whether it was film at all: what looked slow may have been a moment of the machine. */
 #ifndef HEVCAST_ENCODE_HANDOVER_H
 #define HEVCAST_ENCODE_HANDOVER_H
 
@@ -14,13 +15,14 @@ enum handover_side { HANDOVER_SCREEN, HANDOVER_FILM };
 /* The decision alone. Pure. */
 struct handover_policy {
     enum handover_side side;
-    int64_t slow_us;      /* a picture that takes more CPU time is slow; default 70 ms */
+    int64_t slow_us;      /* a picture that takes more CPU time is slow; default 100 ms */
     int score;            /* slow pictures lately */
     int64_t screen_us;    /* what the slow ones took, smoothed */
     int64_t film_us;      /* what x265's take, smoothed; 0: none yet */
     int film_pictures;
     int64_t hold_until_us; /* no change of sides before */
-    int64_t backoff_us;
+    int64_t film_until_us; /* screen is tried again then, still or not */
+    int64_t backoff_us;    /* until that; doubles with each try that leads back to film */
 };
 
 void handover_policy_init(struct handover_policy *p);
