@@ -9,9 +9,14 @@
 
 enum { RING_PACKETS = 2048, RING_MAX_BYTES = 8 << 20 };
 
-/* A packet of the media stream, taken out of RTX where it came so. */
+/* How a packet of the media stream came: as it was sent, in a retransmission (RFC 4588), or
+ * computed from others (forward error correction). */
+enum packet_origin { PACKET_SENT, PACKET_RTX, PACKET_FEC };
+
+/* A packet of the media stream. */
 struct media_packet {
     int64_t seq; /* unwrapped */
+    enum packet_origin origin;
     uint32_t ts;
     bool marker;
     bool key_start;       /* it begins with a VPS, so an IRAP access unit begins here. An IRAP slice
@@ -20,6 +25,8 @@ struct media_packet {
     size_t len;
     int64_t arrival_us;
     uint64_t capture_ntp; /* 0: not in it */
+    uint32_t send_time;   /* abs-send-time, 24 bits of 1/2^18 s; with has_send_time */
+    bool has_send_time;
 };
 
 struct ring_slot {

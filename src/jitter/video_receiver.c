@@ -1,56 +1,15 @@
-#include "jitter/video_receiver.h"
+#include "jitter/video_receiver_state.h"
 
-#include "jitter/frame_assembly.h"
-#include "jitter/nack_list.h"
-#include "jitter/packet_ring.h"
-#include "jitter/receive_stats.h"
 #include "rtp/packet.h"
-#include "rtp/rtcp.h"
 #include "rtp/rtx.h"
-#include "rtp/twcc.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     START_HOLD_US = 10000,      /* the first packets may come in the wrong order, too */
-    RR_INTERVAL_US = 1000000,
-    FIRST_RR_US = 200000,       /* the second report: an SR has come by then, the sender learns its RTT */
-    KEY_INTERVAL_US = 200000,
-    MIN_RETRY_US = 10000,
     MAX_DROPOUT = 3000,         /* RFC 3550 A.1: a larger jump needs two packets to be believed */
-    MAX_NACK_ITEMS = 256,
-    TWCC_ROOM = 64,             /* what feedback needs at least to be worth its header */
     OLD_SSRC_US = 2000000,      /* stragglers of a sender that started again */
-};
-
-struct video_receiver {
-    struct video_receiver_config config;
-
-    bool started;     /* the media SSRC is known */
-    uint32_t ssrc, old_ssrc;
-    bool old_ssrc_known;
-    int64_t last_packet_us;
-
-    bool holding;     /* the first packets wait in the ring until hold_until_us */
-    int64_t hold_until_us;
-    int64_t highest;  /* unwrapped sequence numbers: that arrived, and */
-    int64_t expected; /* of the packet that frames wants next. missing has it, or it is above highest */
-    bool jump_seen;   /* the last packet's sequence number was far off: jump_next would confirm it */
-    uint16_t jump_next;
-
-    struct nack_list missing;
-    struct packet_ring ring;
-    struct frame_assembly frames;
-    struct receive_stats reports;
-    struct twcc_recorder transport;
-
-    int64_t rr_next_us;   /* INT64_MAX: no packet yet */
-    bool second_rr;
-    int64_t key_asked_us; /* INT64_MIN: never */
-    int64_t key_progress_us; /* when a packet of the IRAP that comes in arrived */
-    uint8_t fir_seq;
-    struct video_receiver_stats stats;
 };
 
 void video_receiver_default_config(struct video_receiver_config *c)
@@ -137,14 +96,7 @@ static void skip_to_key(struct video_receiver *vr, int64_t now_us)
     }
 }
 
-static int64_t retry_interval_us(const struct video_receiver *vr)
-{
-    int64_t rtt = vr->stats.rtt_us ? vr->stats.rtt_us : vr->config.initial_rtt_us;
-    rtt += rtt / 4; /* an answer that takes a little longer than usual is no loss */
-    return rtt > MIN_RETRY_US ? rtt : MIN_RETRY_US;
-}
-
-static int64_t head_expires_us(const struct video_receiver *vr)
+int64_t video_receiver_head_expires_us(const struct video_receiver *vr)
 {
     const struct nack_entry *e = nack_list_first(&vr->missing);
     if (!e)
@@ -152,7 +104,7 @@ static int64_t head_expires_us(const struct video_receiver *vr)
     if (!vr->config.nack)
         return e->missing_us + NACK_REORDER_US;
     int64_t last = e->missing_us + vr->config.give_up_us;
-    int64_t tried = e->asked_us + retry_interval_us(vr);
+    int64_t tried = e->asked_us + video_receiver_retry_us(vr);
     return e->tries >= NACK_TRIES && tried < last ? tried : last;
 }
 
@@ -163,7 +115,7 @@ static bool head_expired(const struct video_receiver *vr, int64_t now_us)
         return false;
     if (!vr->config.nack)
         return nack_entry_overdue(e, vr->highest, now_us);
-    return now_us >= head_expires_us(vr);
+    return now_us >= video_receiver_head_expires_us(vr);
 }
 
 /* Enough came, or it took long enough: the lowest packet is where the stream begins. */
@@ -177,7 +129,7 @@ static void end_hold(struct video_receiver *vr, int64_t now_us)
 }
 
 /* What time alone brings about. */
-static void tick(struct video_receiver *vr, int64_t now_us)
+void video_receiver_tick(struct video_receiver *vr, int64_t now_us)
 {
     if (vr->holding && now_us >= vr->hold_until_us)
         end_hold(vr, now_us);
@@ -218,8 +170,10 @@ static void advance(struct video_receiver *vr, int64_t seq, int64_t now_us)
 }
 
 /* A packet that fills a gap. false: it is not missing, so it is here or was given up. */
-static bool fill(struct video_receiver *vr, int64_t seq, bool rtx, int64_t now_us)
+static bool fill(struct video_receiver *vr, const struct media_packet *p)
 {
+    int64_t seq = p->seq, now_us = p->arrival_us;
+    bool rtx = p->origin == PACKET_RTX;
     struct nack_entry *e = nack_list_find(&vr->missing, seq);
     if (!e)
         return false;
@@ -253,7 +207,7 @@ static void note_progress(struct video_receiver *vr, uint32_t ts, int64_t now_us
         vr->key_progress_us = now_us;
 }
 
-static void take_packet(struct video_receiver *vr, const struct media_packet *p, bool rtx)
+static void take_packet(struct video_receiver *vr, const struct media_packet *p)
 {
     int64_t now_us = p->arrival_us;
     if (vr->holding) {
@@ -266,7 +220,7 @@ static void take_packet(struct video_receiver *vr, const struct media_packet *p,
     }
     if (p->seq > vr->highest) {
         advance(vr, p->seq, now_us);
-    } else if (!fill(vr, p->seq, rtx, now_us)) {
+    } else if (!fill(vr, p)) {
         vr->stats.packets_duplicate++;
         return;
     }
@@ -316,36 +270,58 @@ static bool accept_ssrc(struct video_receiver *vr, const struct rtp_view *v, int
     return true;
 }
 
-static void take_view(struct video_receiver *vr, const struct rtp_view *v, bool rtx, bool fresh,
-                      int64_t now_us)
+/* Header extensions that a receiver reads, in one walk. */
+struct read_extensions {
+    bool has_twcc;
+    uint16_t twcc;
+};
+
+static struct read_extensions read_extensions(const struct video_receiver *vr,
+                                              const struct rtp_view *v, struct media_packet *p)
 {
-    struct media_packet p = {
-        .ts = v->ts,
-        .marker = v->marker,
-        .payload = v->payload,
-        .len = v->payload_len,
-        .arrival_us = now_us,
-        .key_start = h265_payload_first_type(v->payload, v->payload_len) == NAL_VPS,
-    };
+    const struct rtp_ext_ids *id = &vr->config.ext;
+    struct read_extensions out = {0};
     struct rtp_ext ext;
-    if (rtp_ext_find(v, vr->config.ext.abs_capture_time, &ext) && ext.len >= 8)
-        p.capture_ntp = rd_be64(ext.data);
+    for (size_t pos = 0; rtp_ext_next(v, &pos, &ext);) { /* ids are never 0 */
+        if (ext.id == id->twcc && ext.len >= 2) {
+            out.has_twcc = true;
+            out.twcc = rd_be16(ext.data);
+        } else if (ext.id == id->abs_send_time && ext.len >= 3) {
+            p->has_send_time = true;
+            p->send_time = rd_be24(ext.data);
+        } else if (ext.id == id->abs_capture_time && ext.len >= 8) {
+            p->capture_ntp = rd_be64(ext.data);
+        }
+    }
+    return out;
+}
+
+/* v: of the media stream, out of its retransmission where it came so; p: what is known of it. */
+static void take_view(struct video_receiver *vr, const struct rtp_view *v, struct media_packet *p,
+                      bool fresh)
+{
+    bool rtx = p->origin == PACKET_RTX;
+    p->ts = v->ts;
+    p->marker = v->marker;
+    p->payload = v->payload;
+    p->len = v->payload_len;
+    p->key_start = h265_payload_first_type(v->payload, v->payload_len) == NAL_VPS;
     int judged = fresh ? SEQ_JUMP : judge_seq(vr, v->seq, rtx);
     if (judged == SEQ_UNLIKELY)
         return;
     if (judged == SEQ_JUMP) {
-        p.seq = (int64_t)65536 + v->seq; /* packets before it stay positive */
-        restart(vr, &p);
+        p->seq = (int64_t)65536 + v->seq; /* packets before it stay positive */
+        restart(vr, p);
         memset(&vr->reports, 0, sizeof vr->reports);
         if (!vr->started)
-            vr->rr_next_us = now_us;
+            vr->rr_next_us = p->arrival_us;
         vr->started = true;
     } else {
-        p.seq = vr->highest + (int16_t)(v->seq - (uint16_t)vr->highest);
+        p->seq = vr->highest + (int16_t)(v->seq - (uint16_t)vr->highest);
     }
     if (!rtx)
-        receive_stats_packet(&vr->reports, p.seq, v->ts, now_us);
-    take_packet(vr, &p, rtx);
+        receive_stats_packet(&vr->reports, p->seq, v->ts, p->arrival_us);
+    take_packet(vr, p);
 }
 
 void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_t len,
@@ -364,138 +340,26 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
         return;
     vr->stats.packets_received++;
     vr->stats.bytes_received += (int64_t)len;
-    struct rtp_ext ext;
-    if (vr->config.twcc && rtp_ext_find(&v, vr->config.ext.twcc, &ext) && ext.len >= 2)
-        twcc_record(&vr->transport, rd_be16(ext.data), len, now_us);
+    struct media_packet p = {.origin = rtx ? PACKET_RTX : PACKET_SENT, .arrival_us = now_us};
+    struct read_extensions ext = read_extensions(vr, &v, &p);
+    if (vr->config.twcc && ext.has_twcc)
+        twcc_record(&vr->transport, ext.twcc, len, now_us);
     if (rtx && (!vr->started || !rtx_unwrap(&v, vr->config.pt, vr->ssrc)))
         return; /* a probe of the sender's congestion control */
-    take_view(vr, &v, rtx, fresh, now_us);
-    tick(vr, now_us);
-}
-
-void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size_t len,
-                            int64_t now_us, bool *bye)
-{
-    struct byte_reader r = byte_reader_of(data, len);
-    struct rtcp_packet p;
-    struct rtcp_sender_info info;
-    int more;
-    *bye = false;
-    while ((more = rtcp_next(&r, &p)) > 0) {
-        if (rtcp_sender_info(&p, &info) && vr->started && info.ssrc == vr->ssrc)
-            receive_stats_sr(&vr->reports, info.ntp, now_us);
-        *bye |= p.type == RTCP_BYE && (vr->started ? rtcp_bye_has(&p, vr->ssrc) : p.count > 0);
-    }
-    if (more < 0 || len == 0)
-        vr->stats.packets_malformed++;
+    take_view(vr, &v, &p, fresh);
+    video_receiver_tick(vr, now_us);
 }
 
 struct access_unit *video_receiver_poll(struct video_receiver *vr, int64_t now_us)
 {
-    tick(vr, now_us);
+    video_receiver_tick(vr, now_us);
     return frame_assembly_pop(&vr->frames);
 }
 
 void video_receiver_request_key(struct video_receiver *vr, int64_t now_us)
 {
-    tick(vr, now_us);
+    video_receiver_tick(vr, now_us);
     frame_assembly_request_key(&vr->frames);
-}
-
-/* When a key frame is to be asked for; INT64_MAX: not needed, or it cannot be asked for. */
-static int64_t key_due_us(const struct video_receiver *vr)
-{
-    if (!vr->started || vr->holding || !vr->frames.need_key ||
-        (!vr->config.pli && !vr->config.fir))
-        return INT64_MAX;
-    int64_t last = vr->key_asked_us;
-    /* One that is coming in is worth waiting for, as long as it comes. */
-    if (frame_assembly_in_key(&vr->frames) && vr->key_progress_us > last)
-        last = vr->key_progress_us;
-    return last == INT64_MIN ? INT64_MIN : last + KEY_INTERVAL_US;
-}
-
-static void write_key_request(struct video_receiver *vr, struct byte_writer *w)
-{
-    uint32_t local = vr->config.local_ssrc;
-    if (vr->config.pli)
-        rtcp_write_pli(w, local, vr->ssrc);
-    else
-        rtcp_write_fir(w, local, vr->ssrc, vr->fir_seq++);
-    vr->stats.plis++;
-}
-
-static void write_report(struct video_receiver *vr, int64_t now_us, bool new_interval,
-                         struct byte_writer *w)
-{
-    struct rtcp_report report;
-    receive_stats_report(&vr->reports, vr->ssrc, new_interval, now_us, &report);
-    rtcp_write_rr(w, vr->config.local_ssrc, &report, vr->reports.started ? 1 : 0);
-    rtcp_write_sdes(w, vr->config.local_ssrc, vr->config.cname);
-}
-
-size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap)
-{
-    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 }; /* RR, SDES, FIR, NACK without items */
-    tick(vr, now_us);
-    if (!vr->started || cap < OTHERS + 4)
-        return 0;
-    bool rr_due = now_us >= vr->rr_next_us, key_due = now_us >= key_due_us(vr);
-    uint16_t nack[MAX_NACK_ITEMS];
-    int room = (int)((cap - OTHERS) / 4), n = 0, first_time = 0;
-    if (vr->config.nack)
-        n = nack_list_due(&vr->missing, vr->highest, now_us, retry_interval_us(vr), nack,
-                          room < MAX_NACK_ITEMS ? room : MAX_NACK_ITEMS, &first_time);
-    bool twcc_due = now_us >= twcc_due_us(&vr->transport);
-    if (!rr_due && !key_due && n == 0 && !twcc_due)
-        return 0;
-
-    struct byte_writer w = byte_writer_of(buf, cap);
-    write_report(vr, now_us, rr_due, &w);
-    if (rr_due) {
-        vr->rr_next_us = now_us + (vr->second_rr ? RR_INTERVAL_US : FIRST_RR_US);
-        vr->second_rr = true;
-    }
-    if (n > 0) {
-        rtcp_write_nack(&w, vr->config.local_ssrc, vr->ssrc, nack, n);
-        vr->stats.nacks++;
-        vr->stats.packets_lost += first_time;
-    }
-    if (key_due) {
-        write_key_request(vr, &w);
-        vr->key_asked_us = now_us;
-    }
-    if (twcc_due && w.left >= TWCC_ROOM)
-        twcc_write(&vr->transport, &w, vr->config.local_ssrc, vr->ssrc, now_us);
-    return w.failed ? 0 : bw_len(&w);
-}
-
-int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us)
-{
-    if (!vr->started)
-        return INT64_MAX;
-    int64_t next = vr->rr_next_us, t = key_due_us(vr);
-    next = t < next ? t : next;
-    t = head_expires_us(vr);
-    next = t < next ? t : next;
-    if (vr->config.nack) {
-        t = nack_list_next_us(&vr->missing, vr->highest);
-        next = t < next ? t : next;
-    }
-    t = twcc_due_us(&vr->transport);
-    next = t < next ? t : next;
-    if (vr->holding && vr->hold_until_us < next)
-        next = vr->hold_until_us;
-    return next < now_us ? now_us : next;
-}
-
-size_t video_receiver_bye(struct video_receiver *vr, uint8_t *buf, size_t cap)
-{
-    struct byte_writer w = byte_writer_of(buf, cap);
-    rtcp_write_rr(&w, vr->config.local_ssrc, NULL, 0);
-    rtcp_write_sdes(&w, vr->config.local_ssrc, vr->config.cname);
-    rtcp_write_bye(&w, &vr->config.local_ssrc, 1);
-    return w.failed ? 0 : bw_len(&w);
 }
 
 void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out)
