@@ -1,5 +1,7 @@
 #include "jitter/nack_list.h"
 
+#include "jitter/reorder.h"
+
 #include <string.h>
 
 void nack_list_init(struct nack_list *l)
@@ -7,6 +9,8 @@ void nack_list_init(struct nack_list *l)
     memset(l, 0, sizeof *l);
     l->first = l->last = l->fresh = -1;
     l->retry_us = INT64_MAX;
+    l->margin_us = REORDER_MIN_US;
+    l->margin_packets = REORDER_PACKETS;
 }
 
 static int slot_of(int64_t seq) { return (int)((uint64_t)seq % NACK_LIST_MAX); }
@@ -62,9 +66,26 @@ void nack_list_remove_before(struct nack_list *l, int64_t seq)
         nack_list_remove(l, l->slot[l->first].seq);
 }
 
-bool nack_entry_overdue(const struct nack_entry *e, int64_t highest, int64_t now_us)
+void nack_list_filled(struct nack_list *l, struct nack_entry *e, bool repaired)
 {
-    return highest - e->seq >= NACK_REORDER_PACKETS || now_us - e->missing_us >= NACK_REORDER_US;
+    nack_list_remove(l, e->seq);
+    e->repaired = repaired;
+}
+
+bool nack_list_repaired_before(struct nack_list *l, int64_t seq, int64_t *missing_us)
+{
+    struct nack_entry *e = &l->slot[slot_of(seq)];
+    if (e->used || !e->repaired || e->seq != seq)
+        return false;
+    e->repaired = false;
+    *missing_us = e->missing_us;
+    return true;
+}
+
+bool nack_entry_overdue(const struct nack_list *l, const struct nack_entry *e, int64_t highest,
+                        int64_t now_us)
+{
+    return highest - e->seq >= l->margin_packets || now_us - e->missing_us >= l->margin_us;
 }
 
 /* Asked for often enough is left alone: the receiver gives it up in time. */
@@ -84,7 +105,7 @@ int nack_list_due(struct nack_list *l, int64_t highest, int64_t now_us, int64_t 
     for (int i = l->first; i >= 0; i = l->slot[i].next) {
         struct nack_entry *e = &l->slot[i];
         bool due = e->tries ? now_us >= retry_at(e, interval_us)
-                            : nack_entry_overdue(e, highest, now_us);
+                            : nack_entry_overdue(l, e, highest, now_us);
         if (!due && e->tries == 0)
             break; /* those behind are later */
         if (due && n == max) {
@@ -112,7 +133,7 @@ int64_t nack_list_next_us(const struct nack_list *l, int64_t highest)
     if (l->fresh < 0)
         return l->retry_us;
     const struct nack_entry *e = &l->slot[l->fresh];
-    int64_t fresh_us = highest - e->seq >= NACK_REORDER_PACKETS ? e->missing_us
-                                                                : e->missing_us + NACK_REORDER_US;
+    int64_t fresh_us = highest - e->seq >= l->margin_packets ? e->missing_us
+                                                              : e->missing_us + l->margin_us;
     return fresh_us < l->retry_us ? fresh_us : l->retry_us;
 }

@@ -10,8 +10,6 @@
 
 enum {
     NACK_LIST_MAX = 2048,
-    NACK_REORDER_PACKETS = 3, /* this many later packets, or this long: it is not just late */
-    NACK_REORDER_US = 10000,
     NACK_TRIES = 10,
 };
 
@@ -21,6 +19,7 @@ struct nack_entry {
     int tries;
     int prev, next; /* slots; -1: none */
     bool used;
+    bool repaired;   /* with used false: it came, but not as it was sent; that may follow */
 };
 
 struct nack_list {
@@ -28,6 +27,8 @@ struct nack_list {
     int first, last;
     int fresh;       /* the first that was never asked for; -1: none. All after it are fresh too */
     int64_t retry_us; /* no entry that was asked for is due before */
+    int64_t margin_us;  /* see jitter/reorder.h; the owner keeps them as they are there */
+    int margin_packets;
 };
 
 void nack_list_init(struct nack_list *l);
@@ -37,8 +38,14 @@ struct nack_entry *nack_list_find(struct nack_list *l, int64_t seq); /* NULL: no
 const struct nack_entry *nack_list_first(const struct nack_list *l); /* NULL: none is missing */
 void nack_list_remove(struct nack_list *l, int64_t seq);
 void nack_list_remove_before(struct nack_list *l, int64_t seq);
+/* It came, repaired or as it was sent. */
+void nack_list_filled(struct nack_list *l, struct nack_entry *e, bool repaired);
+/* A packet that is here already came as it was sent: was it repaired before? Then *missing_us is
+ * since when it was missing; true once for each. */
+bool nack_list_repaired_before(struct nack_list *l, int64_t seq, int64_t *missing_us);
 /* Out of the reorder margin? highest: the highest sequence number that arrived. */
-bool nack_entry_overdue(const struct nack_entry *e, int64_t highest, int64_t now_us);
+bool nack_entry_overdue(const struct nack_list *l, const struct nack_entry *e, int64_t highest,
+                        int64_t now_us);
 /* Those to ask for now, ascending, at most max; they count as asked for. *first_time: how many of
  * them were never asked for before. */
 int nack_list_due(struct nack_list *l, int64_t highest, int64_t now_us, int64_t interval_us,

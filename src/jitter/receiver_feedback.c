@@ -6,7 +6,8 @@
 enum {
     RR_INTERVAL_US = 1000000,
     FIRST_RR_US = 200000,       /* the second report: an SR has come by then, the sender learns its RTT */
-    KEY_INTERVAL_US = 200000,
+    KEY_INTERVAL_US = 200000, KEY_EAGER = 3, /* so often like this, then half as often each time */
+    KEY_MAX_INTERVAL_US = 5000000,
     MIN_RETRY_US = 10000,
     MAX_NACK_ITEMS = 256,
     TWCC_ROOM = 64,             /* what feedback needs at least to be worth its header */
@@ -36,17 +37,33 @@ void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size
         vr->stats.packets_malformed++;
 }
 
+void video_receiver_decoded(struct video_receiver *vr)
+{
+    if (!vr->frames.need_key) /* not what was given before that */
+        vr->key_tries = 0;
+}
+
+static int64_t key_interval_us(const struct video_receiver *vr)
+{
+    int64_t interval = KEY_INTERVAL_US;
+    for (int i = KEY_EAGER; i < vr->key_tries && interval < KEY_MAX_INTERVAL_US; i++)
+        interval *= 2;
+    return interval < KEY_MAX_INTERVAL_US ? interval : KEY_MAX_INTERVAL_US;
+}
+
 /* When a key frame is to be asked for; INT64_MAX: not needed, or it cannot be asked for. */
 static int64_t key_due_us(const struct video_receiver *vr)
 {
     if (!vr->started || vr->holding || !vr->frames.need_key ||
         (!vr->config.pli && !vr->config.fir))
         return INT64_MAX;
-    int64_t last = vr->key_asked_us;
+    int64_t due = vr->key_asked_us;
+    due = due == INT64_MIN ? due : due + key_interval_us(vr);
     /* One that is coming in is worth waiting for, as long as it comes. */
-    if (frame_assembly_in_key(&vr->frames) && vr->key_progress_us > last)
-        last = vr->key_progress_us;
-    return last == INT64_MIN ? INT64_MIN : last + KEY_INTERVAL_US;
+    bool comes = frame_assembly_in_key(&vr->frames) && vr->key_progress_us > vr->key_asked_us;
+    if (comes && vr->key_progress_us + KEY_INTERVAL_US > due)
+        due = vr->key_progress_us + KEY_INTERVAL_US;
+    return due;
 }
 
 static void write_key_request(struct video_receiver *vr, struct byte_writer *w)
@@ -98,6 +115,7 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
     if (key_due) {
         write_key_request(vr, &w);
         vr->key_asked_us = now_us;
+        vr->key_tries++;
     }
     if (twcc_due && w.left >= TWCC_ROOM)
         twcc_write(&vr->transport, &w, vr->config.local_ssrc, vr->ssrc, now_us);

@@ -28,6 +28,7 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
     vr->rr_next_us = INT64_MAX;
     vr->key_asked_us = vr->key_progress_us = INT64_MIN;
     nack_list_init(&vr->missing);
+    reorder_init(&vr->reorder);
     twcc_recorder_init(&vr->transport);
     if (!frame_assembly_init(&vr->frames)) {
         free(vr);
@@ -102,7 +103,7 @@ int64_t video_receiver_head_expires_us(const struct video_receiver *vr)
     if (!e)
         return INT64_MAX;
     if (!vr->config.nack)
-        return e->missing_us + NACK_REORDER_US;
+        return e->missing_us + vr->missing.margin_us;
     int64_t last = e->missing_us + vr->config.give_up_us;
     int64_t tried = e->asked_us + video_receiver_retry_us(vr);
     return e->tries >= NACK_TRIES && tried < last ? tried : last;
@@ -114,7 +115,7 @@ static bool head_expired(const struct video_receiver *vr, int64_t now_us)
     if (!e)
         return false;
     if (!vr->config.nack)
-        return nack_entry_overdue(e, vr->highest, now_us);
+        return nack_entry_overdue(&vr->missing, e, vr->highest, now_us);
     return now_us >= video_receiver_head_expires_us(vr);
 }
 
@@ -151,6 +152,7 @@ static void restart(struct video_receiver *vr, const struct media_packet *p)
     vr->hold_until_us = p->arrival_us + START_HOLD_US;
     vr->jump_seen = false;
     vr->key_asked_us = vr->key_progress_us = INT64_MIN;
+    vr->key_tries = 0;
 }
 
 /* Above all that were seen: what is between is missing. */
@@ -169,22 +171,45 @@ static void advance(struct video_receiver *vr, int64_t seq, int64_t now_us)
     vr->highest = seq;
 }
 
+/* A packet came as it was sent, after later ones: how long is one to be waited for? */
+static void note_late(struct video_receiver *vr, const struct media_packet *p, int64_t missing_us)
+{
+    reorder_late(&vr->reorder, p->arrival_us - missing_us, vr->highest - p->seq);
+}
+
+/* Is it the answer to a NACK? Without RTX that looks like the packet itself, but takes its time. */
+static bool is_answer(const struct video_receiver *vr, const struct nack_entry *e,
+                      const struct media_packet *p)
+{
+    if (e->tries == 0 || p->origin == PACKET_FEC)
+        return false;
+    if (p->origin == PACKET_RTX)
+        return true;
+    return vr->config.rtx_pt == 0 && p->arrival_us - e->asked_us >= video_receiver_retry_us(vr) / 2;
+}
+
 /* A packet that fills a gap. false: it is not missing, so it is here or was given up. */
 static bool fill(struct video_receiver *vr, const struct media_packet *p)
 {
-    int64_t seq = p->seq, now_us = p->arrival_us;
-    bool rtx = p->origin == PACKET_RTX;
-    struct nack_entry *e = nack_list_find(&vr->missing, seq);
-    if (!e)
+    struct nack_entry *e = nack_list_find(&vr->missing, p->seq);
+    int64_t missing_us;
+    if (!e) {
+        if (p->origin == PACKET_SENT &&
+            nack_list_repaired_before(&vr->missing, p->seq, &missing_us))
+            note_late(vr, p, missing_us);
         return false;
-    if (e->tries > 0) {
-        vr->stats.packets_recovered++;
-        /* Karn: only what was asked for once tells when the answer was to which request. */
-        int64_t rtt = now_us - e->asked_us;
-        if (e->tries == 1 && (rtx || vr->config.rtx_pt == 0))
-            vr->stats.rtt_us = vr->stats.rtt_us ? (7 * vr->stats.rtt_us + rtt) / 8 : rtt;
     }
-    nack_list_remove(&vr->missing, seq);
+    bool answer = is_answer(vr, e, p);
+    if (e->tries > 0)
+        vr->stats.packets_recovered++;
+    /* Karn: only what was asked for once tells when the answer was to which request. */
+    if (answer && e->tries == 1) {
+        int64_t rtt = p->arrival_us - e->asked_us;
+        vr->stats.rtt_us = vr->stats.rtt_us ? (7 * vr->stats.rtt_us + rtt) / 8 : rtt;
+    }
+    if (!answer && p->origin == PACKET_SENT)
+        note_late(vr, p, e->missing_us);
+    nack_list_filled(&vr->missing, e, p->origin != PACKET_SENT);
     return true;
 }
 
@@ -210,6 +235,8 @@ static void note_progress(struct video_receiver *vr, uint32_t ts, int64_t now_us
 static void take_packet(struct video_receiver *vr, const struct media_packet *p)
 {
     int64_t now_us = p->arrival_us;
+    if (p->origin == PACKET_SENT)
+        reorder_packet(&vr->reorder, now_us);
     if (vr->holding) {
         hold(vr, p);
         const struct media_packet *low = packet_ring_get(&vr->ring, vr->expected);
@@ -224,6 +251,8 @@ static void take_packet(struct video_receiver *vr, const struct media_packet *p)
         vr->stats.packets_duplicate++;
         return;
     }
+    vr->missing.margin_us = vr->reorder.margin_us;
+    vr->missing.margin_packets = vr->reorder.margin_packets;
     if (p->seq == vr->expected) {
         feed(vr, p, now_us);
         feed_waiting(vr, now_us);
@@ -353,7 +382,10 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
 struct access_unit *video_receiver_poll(struct video_receiver *vr, int64_t now_us)
 {
     video_receiver_tick(vr, now_us);
-    return frame_assembly_pop(&vr->frames);
+    struct access_unit *au = frame_assembly_pop(&vr->frames);
+    if (au && !vr->config.decoder)
+        vr->key_tries = 0;
+    return au;
 }
 
 void video_receiver_request_key(struct video_receiver *vr, int64_t now_us)

@@ -2,9 +2,10 @@
  *
  * The stream is known by its payload type: a new SSRC is a sender that started again. At the very
  * start packets wait up to 10 ms for those before them, unless the first begins an IRAP.
- * Reorders, asks again (NACK after a reorder margin, then every RTT), takes RTX apart, puts
- * access units together, asks for a key frame (PLI, every 200 ms while nothing decodes, FIR where
- * only that was negotiated). Sans-IO; one thread (net). Memory is bounded: at most
+ * Reorders, asks again (NACK after a reorder margin that follows the reordering that is seen, then
+ * every RTT), takes RTX apart, puts access units together, asks for a key frame (PLI, FIR where
+ * only that was negotiated: every 200 ms while nothing decodes, later less and less often, down to
+ * every 5 s: a decoder that cannot show the stream must not cost all the others their rate). Sans-IO; one thread (net). Memory is bounded: at most
  * 2048 packets and 8 MiB wait. */
 #ifndef HEVCAST_JITTER_VIDEO_RECEIVER_H
 #define HEVCAST_JITTER_VIDEO_RECEIVER_H
@@ -19,6 +20,8 @@ struct video_receiver_config {
     struct rtp_ext_ids ext;
     bool nack, pli, fir;  /* negotiated */
     bool twcc;            /* transport-wide feedback, with ext.twcc: negotiated */
+    bool decoder;         /* video_receiver_decoded will tell what is decoded; else what is given
+                             out counts as shown */
     int64_t initial_rtt_us; /* until known; default 50 ms */
     int64_t give_up_us;   /* a missing packet is given up after this, and a key frame asked for;
                              default 1 s */
@@ -51,6 +54,8 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
 int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us);
 /* The decoder cannot go on: access units are held until an IRAP, and one is asked for. */
 void video_receiver_request_key(struct video_receiver *vr, int64_t now_us);
+/* A picture came out of the decoder: key frames help, so they are asked for eagerly again. */
+void video_receiver_decoded(struct video_receiver *vr);
 size_t video_receiver_bye(struct video_receiver *vr, uint8_t *buf, size_t cap);
 void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out);
 

@@ -7,6 +7,7 @@
 #include "jitter/nack_list.h"
 #include "jitter/packet_ring.h"
 #include "jitter/receive_stats.h"
+#include "jitter/reorder.h"
 #include "jitter/video_receiver.h"
 #include "rtp/twcc.h"
 
@@ -26,6 +27,7 @@ struct video_receiver {
     uint16_t jump_next;
 
     struct nack_list missing;
+    struct reorder reorder;
     struct packet_ring ring;
     struct frame_assembly frames;
     struct receive_stats reports;
@@ -34,6 +36,7 @@ struct video_receiver {
     int64_t rr_next_us;   /* INT64_MAX: no packet yet */
     bool second_rr;
     int64_t key_asked_us; /* INT64_MIN: never */
+    int key_tries;        /* since something was decoded */
     int64_t key_progress_us; /* when a packet of the IRAP that comes in arrived */
     uint8_t fir_seq;
     struct video_receiver_stats stats;

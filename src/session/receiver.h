@@ -54,7 +54,8 @@ struct hevcast_receiver {
     pthread_t net_thread, decode_thread;
     bool net_started, decode_started;
     atomic_bool stopping;
-    atomic_bool key_needed;  /* decode thread -> net thread */
+    atomic_bool key_needed;  /* decode thread -> net thread; so is: */
+    atomic_bool decoded;     /* a picture came out of the decoder */
 
     struct queue *decode_queue;      /* net -> decode; NULL: no decoding */
     struct slot *display_slot;       /* decode -> main; NULL: no window */

@@ -125,8 +125,10 @@ void *receiver_decode_main(void *arg)
             loop_event_notify(r->key_event);
         }
         access_unit_unref(&au);
-        if (p)
+        if (p) {
+            atomic_store(&r->decoded, true);
             hand_out(r, p);
+        }
     }
     return NULL;
 }

@@ -43,8 +43,15 @@ void receiver_end(struct hevcast_receiver *r, int error, const char *text)
 
 /* ------------------------------------------------------------------ media */
 
+static void note_decoded(struct hevcast_receiver *r)
+{
+    if (atomic_load(&r->decoded) && atomic_exchange(&r->decoded, false))
+        video_receiver_decoded(r->rtp);
+}
+
 static void hand_out(struct hevcast_receiver *r, struct access_unit *au)
 {
+    note_decoded(r);
     if (r->config.on_access_unit) {
         hevcast_access_unit out = {.data = au->data, .len = au->len, .pts_us = au->pts_us,
                                    .keyframe = au->irap};
@@ -103,6 +110,7 @@ static void on_key_needed(void *ctx)
     struct hevcast_receiver *r = ctx;
     if (!r->rtp || !atomic_exchange(&r->key_needed, false))
         return;
+    note_decoded(r);
     video_receiver_request_key(r->rtp, clock_now_us());
     pump(r);
 }
@@ -166,6 +174,7 @@ static int make_rtp(struct hevcast_receiver *r)
     c.pli = r->agreed.codec.pli;
     c.fir = r->agreed.codec.fir;
     c.twcc = r->agreed.codec.twcc;
+    c.decoder = r->decode_queue != NULL;
     r->rtp = video_receiver_new(&c);
     return r->rtp ? 0 : error_set(ERR_MEMORY, "out of memory");
 }

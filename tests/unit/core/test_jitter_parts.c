@@ -1,9 +1,12 @@
-/* src/jitter: nack_list, packet_ring, receive_stats. */
+/* src/jitter: nack_list, reorder, packet_ring, receive_stats. */
 #include "test_util.h"
 
 #include "jitter/nack_list.h"
 #include "jitter/packet_ring.h"
 #include "jitter/receive_stats.h"
+#include "jitter/reorder.h"
+
+#include <limits.h>
 
 static int due(struct nack_list *l, int64_t highest, int64_t now_us, uint16_t *seq, int max)
 {
@@ -200,12 +203,53 @@ static void jitter_follows_a_8(void **state)
     assert_true(us > 850 && us < 1150);
 }
 
+/* Packets every ms for `seconds`; every `nth` comes late_us late, behind as many later ones. */
+static void run_reorder(struct reorder *r, int64_t *now, int seconds, int nth, int64_t late_us)
+{
+    for (int i = 0; i < seconds * 1000; i++, *now += 1000) {
+        reorder_packet(r, *now);
+        if (nth && i % nth == 0)
+            reorder_late(r, late_us, late_us / 1000);
+    }
+}
+
+static void reorder_margin_follows(void **state)
+{
+    (void)state;
+    struct reorder r;
+    int64_t now = 1000;
+    reorder_init(&r);
+    run_reorder(&r, &now, 5, 0, 0);
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+    assert_int_equal(r.margin_packets, REORDER_PACKETS);
+    reorder_late(&r, 80000, 80); /* one packet is no rule */
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+    run_reorder(&r, &now, 5, 200, 80000); /* nor is one in two hundred */
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+    assert_int_equal(r.margin_packets, REORDER_PACKETS);
+    run_reorder(&r, &now, 1, 10, 40000); /* but one in ten is */
+    assert_true(r.margin_us > 40000 && r.margin_us <= 42000);
+    assert_int_equal(r.margin_packets, INT_MAX);
+    run_reorder(&r, &now, 1, 10, 2000); /* not far: the count of later packets holds again, soon */
+    run_reorder(&r, &now, 10, 10, 2000);
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+    assert_int_equal(r.margin_packets, REORDER_PACKETS);
+    run_reorder(&r, &now, 1, 4, 99000);
+    assert_int_equal(r.margin_us, REORDER_MAX_US);
+    run_reorder(&r, &now, 1, 2, 500000); /* as good as lost */
+    assert_true(r.margin_us <= REORDER_MAX_US);
+    run_reorder(&r, &now, 10, 0, 0);
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+    reorder_late(&r, -5, 0);
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nack_list_times),
         cmocka_unit_test(nack_list_order_and_limits),
-        cmocka_unit_test(nack_list_against_a_model),
+        cmocka_unit_test(nack_list_against_a_model), cmocka_unit_test(reorder_margin_follows),
         cmocka_unit_test(ring_stores_and_is_bounded),
         cmocka_unit_test(reports),
         cmocka_unit_test(jitter_follows_a_8),
