@@ -38,8 +38,15 @@ enum { COMMON_OPTION_BASE = 1000 };
         {"duration", required_argument, NULL, 1001}, {"ice-server", required_argument, NULL, 1002}
 /* Takes the option c if it is a common one. 1: taken, 0: not one of them, -1: wrong usage. */
 int common_option(struct common_options *o, int c, const char *arg);
-void apply_verbosity(const struct common_options *o);
 void usage_error(const char *verb, const char *sentence);
+struct verb {
+    const char *name, *help;
+    const struct option *options;
+    bool (*take)(void *ctx, int c, const char *arg); /* false: it has said what is wrong */
+};
+/* All options to verb->take; optind is then at the first operand. false: the verb ends now, with
+ * *status (its help was asked for and shown, or wrong usage). */
+bool parse_options(const struct verb *verb, int argc, char **argv, void *ctx, int *status);
 
 /* run.c: signals and the loop that waits, prints and counts. */
 struct run {
@@ -51,10 +58,11 @@ struct run {
     void (*tick)(void *object, struct run *run);     /* once a second, and at the end */
     void *ended; /* the last line of the statistics, a cJSON *; under the object's own callback */
 };
-bool run_open_stats(struct run *run, const struct common_options *o);
+/* Signals, the log's level, the status line, --stats. false: it has said what is wrong. */
+bool run_begin(struct run *run, const struct common_options *o);
 /* Until it ends, Ctrl-C, or --duration. The exit status. */
 int run_until_end(struct run *run);
-void run_close_stats(struct run *run);
+void run_end(struct run *run);
 /* One line of JSON; takes object (a cJSON *). Any thread. NULL run->stats: only frees. */
 void run_write_json(struct run *run, void *object);
 /* The base of every event line: {"event":name,"t_us":…}. A cJSON *. */

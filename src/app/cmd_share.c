@@ -89,8 +89,9 @@ static bool check_region(const char *arg, const char **out)
     return false;
 }
 
-static bool take_option(struct share *s, int c, const char *arg)
+static bool take_option(void *ctx, int c, const char *arg)
 {
+    struct share *s = ctx;
     hevcast_sender_config *k = &s->config;
     switch (c) {
     case OPT_MONITOR: k->monitor = arg; return true;
@@ -247,28 +248,19 @@ int cmd_share(int argc, char **argv)
 {
     struct share s = {0};
     hevcast_sender_default_config(&s.config);
-    int c;
-    while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-        if (c == 'h') {
-            fputs(help, stdout);
-            return EXIT_OK;
-        }
-        if (c == '?' || !take_option(&s, c, optarg)) {
-            fprintf(stderr, "Try `hevcast share --help`.\n");
-            return EXIT_USAGE;
-        }
-    }
+    const struct verb verb = {"share", help, options, take_option};
+    int status;
+    if (!parse_options(&verb, argc, argv, &s, &status))
+        return status;
     if (optind < argc)
         s.config.source = argv[optind++];
     if (optind < argc) {
         usage_error("share", "share takes one SOURCE");
         return EXIT_USAGE;
     }
-    apply_verbosity(&s.o);
-    status_begin(s.o.quiet);
-    if (!run_open_stats(&s.run, &s.o))
+    if (!run_begin(&s.run, &s.o))
         return EXIT_FAILED;
-    int status = run_share(&s);
-    run_close_stats(&s.run);
+    status = run_share(&s);
+    run_end(&s.run);
     return status;
 }

@@ -71,8 +71,9 @@ static bool parse_pix_fmt(const char *arg, enum hevcast_pix_fmt *out)
     return false;
 }
 
-static bool take_option(struct view *s, int c, const char *arg)
+static bool take_option(void *ctx, int c, const char *arg)
 {
+    struct view *s = ctx;
     hevcast_receiver_config *k = &s->config;
     int n = 0;
     switch (c) {
@@ -210,17 +211,10 @@ int cmd_view(int argc, char **argv)
     struct view s = {0};
     hevcast_receiver_default_config(&s.config);
     s.config.window = true;
-    int c;
-    while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, options, NULL)) != -1) {
-        if (c == 'h') {
-            fputs(help, stdout);
-            return EXIT_OK;
-        }
-        if (c == '?' || !take_option(&s, c, optarg)) {
-            fprintf(stderr, "Try `hevcast view --help`.\n");
-            return EXIT_USAGE;
-        }
-    }
+    const struct verb verb = {"view", help, options, take_option};
+    int status;
+    if (!parse_options(&verb, argc, argv, &s, &status))
+        return status;
     const char *wrong = check_usage(&s);
     if (argc - optind != 1)
         wrong = "view takes one URL: the address that `hevcast share` prints";
@@ -229,11 +223,9 @@ int cmd_view(int argc, char **argv)
         return EXIT_USAGE;
     }
     s.config.url = argv[optind];
-    apply_verbosity(&s.o);
-    status_begin(s.o.quiet);
-    if (!run_open_stats(&s.run, &s.o))
+    if (!run_begin(&s.run, &s.o))
         return EXIT_FAILED;
-    int status = run_view(&s);
-    run_close_stats(&s.run);
+    status = run_view(&s);
+    run_end(&s.run);
     return status;
 }

@@ -91,7 +91,20 @@ int common_option(struct common_options *o, int c, const char *arg)
     }
 }
 
-void apply_verbosity(const struct common_options *o)
+bool parse_options(const struct verb *verb, int argc, char **argv, void *ctx, int *status)
 {
-    hevcast_set_log_level(o->quiet ? 0 : 1 + o->verbose);
+    int c;
+    while ((c = getopt_long(argc, argv, COMMON_SHORT_OPTIONS, verb->options, NULL)) != -1) {
+        if (c == 'h') {
+            fputs(verb->help, stdout);
+            *status = EXIT_OK;
+            return false;
+        }
+        if (c == '?' || !verb->take(ctx, c, optarg)) {
+            fprintf(stderr, "Try `hevcast %s --help`.\n", verb->name);
+            *status = EXIT_USAGE;
+            return false;
+        }
+    }
+    return true;
 }

@@ -54,9 +54,11 @@ static void release_signals(void)
     signal(SIGHUP, SIG_DFL);
 }
 
-bool run_open_stats(struct run *run, const struct common_options *o)
+bool run_begin(struct run *run, const struct common_options *o)
 {
     run->o = o;
+    hevcast_set_log_level(o->quiet ? 0 : 1 + o->verbose);
+    status_begin(o->quiet);
     run->stats = NULL;
     catch_signals();
     if (!o->stats_path)
@@ -68,7 +70,7 @@ bool run_open_stats(struct run *run, const struct common_options *o)
     return run->stats != NULL;
 }
 
-void run_close_stats(struct run *run)
+void run_end(struct run *run)
 {
     run_write_json(run, run->ended); /* after the last numbers */
     run->ended = NULL;

@@ -1,16 +1,12 @@
 #include "display/writer.h"
 
-#include <signal.h>
+#include "base/thread.h"
+
 #include <time.h>
 
 static void *start(void *arg)
 {
     struct writer *w = arg;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    pthread_setname_np(pthread_self(), w->name);
     w->run(w->ctx);
     pthread_mutex_lock(&w->lock);
     w->ended = true;
@@ -21,7 +17,6 @@ static void *start(void *arg)
 
 bool writer_start(struct writer *w, const char *name, void (*run)(void *ctx), void *ctx)
 {
-    w->name = name;
     w->run = run;
     w->ctx = ctx;
     w->ended = false;
@@ -31,7 +26,7 @@ bool writer_start(struct writer *w, const char *name, void (*run)(void *ctx), vo
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&w->changed, &attr);
     pthread_condattr_destroy(&attr);
-    if (pthread_create(&w->thread, NULL, start, w) == 0)
+    if (!thread_start(&w->thread, name, start, w))
         return true;
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);

@@ -12,13 +12,12 @@ struct writer {
     pthread_mutex_t lock; /* guards `ended` */
     pthread_cond_t changed;
     bool ended;
-    const char *name;
     void (*run)(void *ctx);
     void *ctx;
 };
 
-/* name: at most 15 bytes, static. SIGPIPE is blocked in the thread: a reader that goes away is an
- * error of write(2). false: no thread can be started. */
+/* name: at most 15 bytes. The thread takes no signal (thread_start), SIGPIPE neither: a reader that
+ * goes away is an error of write(2). false: no thread can be started. */
 bool writer_start(struct writer *w, const char *name, void (*run)(void *ctx), void *ctx);
 /* true: run returned. Any number of times. */
 bool writer_wait(struct writer *w, int64_t timeout_us);

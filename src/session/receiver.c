@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,15 +118,18 @@ static int open_decoder(struct hevcast_receiver *r)
     return decoder_open(&r->decoder, r->config.decoder);
 }
 
-static int start_thread(pthread_t *t, void *(*fn)(void *), void *arg, bool *started)
+static int start_threads(struct hevcast_receiver *r)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int err = pthread_create(t, NULL, fn, arg);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    *started = !err;
-    return err ? error_set(ERR_MEMORY, "a thread could not be started: %s", strerror(err)) : 0;
+    int err = 0;
+    if (r->decode_queue) {
+        err = thread_start(&r->decode_thread, "hc-decode", receiver_decode_main, r);
+        r->decode_started = !err;
+    }
+    if (!err) {
+        err = thread_start(&r->net_thread, "hc-net", receiver_net_main, r);
+        r->net_started = !err;
+    }
+    return err;
 }
 
 int hevcast_receiver_new(hevcast_receiver **out, const hevcast_receiver_config *config)
@@ -150,10 +153,8 @@ int hevcast_receiver_new(hevcast_receiver **out, const hevcast_receiver_config *
         err = open_decoder(r);
     if (!err)
         err = open_outputs(r);
-    if (!err && r->decode_queue)
-        err = start_thread(&r->decode_thread, receiver_decode_main, r, &r->decode_started);
     if (!err)
-        err = start_thread(&r->net_thread, receiver_net_main, r, &r->net_started);
+        err = start_threads(r);
     if (err) {
         hevcast_receiver_free(&r);
         return err;

@@ -107,7 +107,6 @@ static void hand_out(struct hevcast_receiver *r, struct picture *p)
 void *receiver_decode_main(void *arg)
 {
     struct hevcast_receiver *r = arg;
-    pthread_setname_np(pthread_self(), "hc-decode");
     struct access_unit *au;
     while ((au = queue_pop(r->decode_queue, -1))) {
         if (atomic_load(&r->stopping)) {

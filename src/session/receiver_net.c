@@ -387,7 +387,6 @@ int receiver_net_open(struct hevcast_receiver *r)
 void *receiver_net_main(void *arg)
 {
     struct hevcast_receiver *r = arg;
-    pthread_setname_np(pthread_self(), "hc-net");
     r->counters.second_start_us = clock_now_us();
     loop_timer_set(r->stats_timer, clock_now_us() + STATS_INTERVAL_US);
     loop_post(r->loop, begin, r);

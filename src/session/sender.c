@@ -4,12 +4,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "encode/handover.h"
 #include "signal/token.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,25 +160,23 @@ static int make_queues(struct hevcast_sender *s)
     return 0;
 }
 
-/* All signals stay with the program's own threads. */
-static int start_thread(pthread_t *t, void *(*fn)(void *), void *arg, bool *started)
+static int start_thread(struct hevcast_sender *s, pthread_t *t, const char *name,
+                        void *(*run)(void *), bool *started)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int err = pthread_create(t, NULL, fn, arg);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int err = thread_start(t, name, run, s);
     *started = !err;
-    return err ? error_set(ERR_MEMORY, "a thread could not be started: %s", strerror(err)) : 0;
+    return err;
 }
 
 static int start_threads(struct hevcast_sender *s)
 {
-    int err = start_thread(&s->net_thread, sender_net_main, s, &s->net_started);
+    int err = start_thread(s, &s->net_thread, "hc-net", sender_net_main, &s->net_started);
     if (!err && !s->coded)
-        err = start_thread(&s->encode_thread, sender_encode_main, s, &s->encode_started);
+        err = start_thread(s, &s->encode_thread, "hc-encode", sender_encode_main,
+                           &s->encode_started);
     if (!err && s->source)
-        err = start_thread(&s->capture_thread, sender_capture_main, s, &s->capture_started);
+        err = start_thread(s, &s->capture_thread, "hc-capture", sender_capture_main,
+                           &s->capture_started);
     return err;
 }
 

@@ -142,7 +142,6 @@ static void capture_access_units(struct hevcast_sender *s)
 void *sender_capture_main(void *arg)
 {
     struct hevcast_sender *s = arg;
-    pthread_setname_np(pthread_self(), "hc-capture");
     if (s->coded)
         capture_access_units(s);
     else

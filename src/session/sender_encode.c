@@ -198,7 +198,6 @@ static void encode_step(struct encode_stage *e)
 void *sender_encode_main(void *arg)
 {
     struct hevcast_sender *s = arg;
-    pthread_setname_np(pthread_self(), "hc-encode");
     struct encode_stage e = {.s = s, .fmt = s->config.chroma == 444 ? PIX_I444 : PIX_I420};
     budget_init(&e.budget, atomic_load(&s->target_bps), s->config.queue_ms, s->config.fps,
                 clock_now_us());

@@ -390,7 +390,6 @@ int sender_net_open(struct hevcast_sender *s, const char *const *urls)
 void *sender_net_main(void *arg)
 {
     struct hevcast_sender *s = arg;
-    pthread_setname_np(pthread_self(), "hc-net");
     loop_timer_set(s->stats_timer, clock_now_us() + STATS_INTERVAL_US);
     loop_run(s->loop);
     return NULL;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "decode/avlog.h"
 #include "source/file_pace.h"
 #include "source/file_stream.h"
@@ -218,11 +219,9 @@ static void start_reader(struct file_source *f)
 {
     if (f->have_reader || f->ended)
         return;
-    f->have_reader = !pthread_create(&f->reader, NULL, reader_main, f);
-    if (f->have_reader) {
-        pthread_setname_np(f->reader, "hc-file");
+    f->have_reader = !thread_start(&f->reader, "hc-file", reader_main, f);
+    if (f->have_reader)
         return;
-    }
     f->ended = f->failed = true;
     snprintf(f->reason, sizeof f->reason, "cannot start the thread that reads %.200s",
              file_stream_name(f->stream));

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -253,7 +254,6 @@ static bool make_context(struct dtls_identity *id)
 static void *warm_up(void *arg)
 {
     (void)arg;
-    pthread_setname_np(pthread_self(), "hc-crypto");
     srtp_library_init(); /* an error comes again from srtp_link_new */
     return NULL;
 }
@@ -273,7 +273,7 @@ struct dtls_identity *dtls_identity_new(void)
         dtls_identity_free(&id);
         return NULL;
     }
-    id->warming = pthread_create(&id->warm_up, NULL, warm_up, NULL) == 0;
+    id->warming = !thread_start(&id->warm_up, "hc-crypto", warm_up, NULL);
     return id;
 }
 
