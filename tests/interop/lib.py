@@ -145,12 +145,12 @@ class Proc:
 
 
 class Hevcast(Proc):
-    """`hevcast share` or `hevcast view` with its --stats in a file."""
+    """`hevcast share` or `hevcast view` with its --stats in a file; side: of tests/lab."""
 
-    def __init__(self, env, verb, args, **kw):
+    def __init__(self, env, verb, args, side=None, **kw):
         self.stats_path = os.path.join(env.tmp, f"{len(env.procs):02d}-{verb}.json")
-        super().__init__(env, verb, [program("hevcast"), verb, *args, "--stats", self.stats_path],
-                         **kw)
+        argv = [program("hevcast"), verb, *args, "--stats", self.stats_path]
+        super().__init__(env, verb, side.wrap(argv) if side else argv, **kw)
 
     def events(self, name=None):
         """All whole lines so far."""
@@ -423,9 +423,9 @@ class Env:
     def view(self, url, *args, **kw):
         return Hevcast(self, "view", [url, "--no-window", *args], **kw)
 
-    def view_raw(self, url, picture_bytes, *args):
+    def view_raw(self, url, picture_bytes, *args, **kw):
         """A view whose pictures are read: (process, RawReader)."""
-        p = self.view(url, "--raw", "-", *args, stdout=subprocess.PIPE)
+        p = self.view(url, "--raw", "-", *args, stdout=subprocess.PIPE, **kw)
         return p, RawReader(p.p.stdout, picture_bytes)
 
 
