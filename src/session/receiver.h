@@ -100,6 +100,16 @@ void receiver_event(struct hevcast_receiver *r, enum hevcast_event_type type, co
                     int width, int height, int error);
 /* Any thread. The first call decides. error 0: ended as asked. */
 void receiver_end(struct hevcast_receiver *r, int error, const char *text);
+void receiver_pump(struct hevcast_receiver *r);
+void receiver_on_rtp(void *receiver, uint8_t *data, size_t len, int64_t now_us);
+void receiver_on_rtcp(void *receiver, uint8_t *data, size_t len, int64_t now_us);
+void receiver_publish_stats(void *receiver);
+int receiver_make_rtp(struct hevcast_receiver *r); /* as `agreed` says */
+/* receiver_link.c */
+void receiver_link_describe(struct sdp_local *l, const struct dtls_identity *identity);
+void receiver_link_begin(void *receiver);
+void receiver_link_timer(void *receiver);
+void receiver_link_stop(void *receiver);
 /* receiver_decode.c */
 void *receiver_decode_main(void *receiver);
 
