@@ -80,8 +80,9 @@ void video_sender_free(struct video_sender **vs);
 bool video_sender_push(struct video_sender *vs, struct access_unit *au, uint64_t capture_ntp,
                        int64_t now_us);
 /* The next packet whose time has come; false: none now (see next_us). When nothing more is pushed,
- * the last packet comes again up to three times within a second, as a retransmission: else nobody
- * would notice that it was lost, and a still screen would stay wrong. */
+ * the last packet comes again, as a retransmission, after max(10 ms, RTT / 2) and then at doubled
+ * intervals, at most five times, until feedback acknowledges it: else nobody would notice that it
+ * was lost, and a still screen would stay wrong. */
 bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 int64_t video_sender_next_us(const struct video_sender *vs); /* may be past; INT64_MAX: nothing waits */
 /* Drops all packets that wait and were not sent (sequence numbers stay gap-free). How many. */

@@ -4,6 +4,7 @@
 #include "hevc/nal.h"
 #include "rtp/packet.h"
 #include "rtp/rtcp.h"
+#include "rtp/twcc.h"
 #include "rtp/video_sender.h"
 
 static const uint64_t NTP = 0xe000000000000000;
@@ -387,6 +388,7 @@ static void timestamps_always_grow(void **state)
     video_sender_free(&vs);
 }
 
+/* After max(10 ms, RTT / 2), doubling, five times while nothing is heard. */
 static void tail_is_probed(void **state)
 {
     (void)state;
@@ -398,10 +400,10 @@ static void tail_is_probed(void **state)
     push(vs, 3000, 0, now);
     drain(vs, &now, &p, &v);
     uint16_t seq = v.seq;
-    int64_t first = now;
-    for (int i = 0; i < 3; i++) {
+    int64_t wait = 60000; /* half of what is assumed while the RTT is not known */
+    for (int i = 0; i < 5; i++, wait *= 2) {
         int64_t next = video_sender_next_us(vs);
-        assert_true(next > now && next < first + 1000000);
+        assert_int_equal(next - now, wait);
         assert_false(video_sender_poll(vs, next - 1, &p));
         now = next;
         assert_true(video_sender_poll(vs, now, &p));
@@ -411,6 +413,83 @@ static void tail_is_probed(void **state)
         assert_int_equal(rd_be16(v.payload), seq);
     }
     assert_true(video_sender_next_us(vs) == INT64_MAX); /* then a still screen costs nothing */
+    video_sender_free(&vs);
+}
+
+static void report_highest(struct video_sender *vs, uint16_t seq, int64_t rtt_us, int64_t now)
+{
+    uint8_t buf[64];
+    struct byte_writer w = byte_writer_of(buf, sizeof buf);
+    struct rtcp_report r = {.ssrc = 0x1000, .highest_seq = 0x10000u + seq,
+                            .lsr = ntp_mid(ntp_at(now - rtt_us))};
+    rtcp_write_rr(&w, 9, &r, 1);
+    on_rtcp(vs, buf, bw_len(&w), now);
+}
+
+/* A report that knows the last packet ends the probes; one that does not, does not. With a known
+ * RTT the first comes after half of it, but not before 10 ms. */
+static void tail_ends_with_acknowledgement(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t rtt_us, wait_us;
+    } cases[] = {{100000, 50000}, {4000, 10000}};
+    for (int i = 0; i < 2; i++) {
+        struct video_sender_config c = config();
+        struct video_sender *vs = video_sender_new(&c);
+        struct rtp_packet p;
+        struct rtp_view v;
+        int64_t now = 10000000;
+        push(vs, 500, 0, now);
+        assert_true(video_sender_poll(vs, now, &p) && rtp_parse(p.data, p.len, &v));
+        report_highest(vs, v.seq, cases[i].rtt_us, now + 1);
+        assert_true(video_sender_next_us(vs) == INT64_MAX);
+        now += 2000000;
+        push(vs, 500, 2000000, now);
+        assert_true(video_sender_poll(vs, now, &p) && rtp_parse(p.data, p.len, &v));
+        report_highest(vs, (uint16_t)(v.seq - 1), cases[i].rtt_us, now + 1);
+        assert_in_range(video_sender_next_us(vs) - now, cases[i].wait_us - 100,
+                        cases[i].wait_us + 100); /* RTT is told in 1/65536 s */
+        now = video_sender_next_us(vs);
+        assert_true(video_sender_poll(vs, now, &p) && p.retransmission);
+        report_highest(vs, v.seq, cases[i].rtt_us, now + 1);
+        assert_true(video_sender_next_us(vs) == INT64_MAX);
+        video_sender_free(&vs);
+    }
+}
+
+/* Transport-wide feedback of a copy over RTX ends them too; that the original is lost, does not. */
+static void tail_ends_with_feedback(void **state)
+{
+    (void)state;
+    struct video_sender_config c = config();
+    c.cc = (struct cc_config){.start_bps = 50000000, .min_bps = 100000, .max_bps = 50000000};
+    struct video_sender *vs = video_sender_new(&c);
+    struct rtp_packet p;
+    struct rtp_view v;
+    struct rtp_ext e;
+    struct twcc_recorder rec;
+    uint8_t buf[200];
+    int64_t now = 1000000, probes = 0;
+    twcc_recorder_init(&rec);
+    push(vs, 500, 0, now);
+    assert_true(video_sender_poll(vs, now, &p) && rtp_parse(p.data, p.len, &v));
+    assert_true(rtp_ext_find(&v, 2, &e));
+    twcc_record(&rec, (uint16_t)(rd_be16(e.data) - 1), 100, now + 1000); /* never sent; starts it */
+    while (probes < 2) {
+        now = video_sender_next_us(vs) > now ? video_sender_next_us(vs) : now + 1;
+        while (video_sender_poll(vs, now, &p)) {
+            assert_true(p.retransmission && rtp_parse(p.data, p.len, &v));
+            probes++;
+        }
+    }
+    assert_true(rtp_ext_find(&v, 2, &e)); /* of the second */
+    twcc_record(&rec, rd_be16(e.data), 100, now + 5000);
+    struct byte_writer w = byte_writer_of(buf, sizeof buf);
+    twcc_write(&rec, &w, 9, 0x1000, now + 6000);
+    on_rtcp(vs, buf, bw_len(&w), now + 10000);
+    for (; now < 10000000; now += 5000)
+        assert_false(video_sender_poll(vs, now, &p)); /* the rate is at its bound: no other probes */
     video_sender_free(&vs);
 }
 
@@ -548,6 +627,8 @@ int main(void)
         cmocka_unit_test(purge_leaves_no_gap),
         cmocka_unit_test(timestamps_always_grow),
         cmocka_unit_test(tail_is_probed),
+        cmocka_unit_test(tail_ends_with_acknowledgement),
+        cmocka_unit_test(tail_ends_with_feedback),
         cmocka_unit_test(resends_without_rtx_are_the_same_bytes),
         cmocka_unit_test(probes_and_window),
         cmocka_unit_test(odd_configurations),

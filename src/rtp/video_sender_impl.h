@@ -1,0 +1,103 @@
+/* What the video_sender_*.c files share: the state of one viewer's stream. Pure.
+ *
+ *   video_sender.c          access units in, the order of sending, statistics
+ *   video_sender_packets.c  builds packets: media, resends, tail probes, padding, repair
+ *   video_sender_rtcp.c     what the peer says, and our reports */
+#ifndef HEVCAST_RTP_VIDEO_SENDER_IMPL_H
+#define HEVCAST_RTP_VIDEO_SENDER_IMPL_H
+
+#include "cc/pacer.h"
+#include "rtp/carrier_pack.h"
+#include "rtp/h265_pack.h"
+#include "rtp/history.h"
+#include "rtp/packet.h"
+#include "rtp/rtcp.h"
+#include "rtp/rtx.h"
+#include "rtp/send_control.h"
+#include "rtp/video_sender.h"
+
+enum {
+    RESEND_MAX = 2048,          /* a power of two; what does not fit is asked for again */
+    TAIL_PROBES = 5,
+    PADDING_BYTES = 255,        /* RFC 3550 section 5.1: one byte counts them */
+};
+
+struct waiting_au {
+    struct access_unit *au; /* a reference */
+    uint32_t rtp_ts;
+    uint64_t capture_ntp;
+    int64_t bytes; /* that it will still take, about */
+};
+
+/* When the last packet before a pause is lost, nothing tells the receiver so, and a still screen
+ * pauses for long: the last packet is sent again until feedback acknowledges a copy of it. */
+struct tail {
+    int64_t next_us; /* INT64_MAX: acknowledged, or given up, or there is none */
+    int probes;      /* that were sent */
+    uint16_t copy[TAIL_PROBES + 1]; /* their transport-wide numbers, the original's first */
+    int copies;
+    int64_t gap_us, pushed_us; /* between access units, smoothed; when the last one came */
+};
+
+struct video_sender {
+    struct video_sender_config config;
+    struct rtp_ext_layout layout;
+    size_t max_payload;
+    struct pacer pacer;
+    struct history *history; /* owns */
+    struct send_control *control; /* owns; NULL: no transport-wide feedback */
+    bool in_probe;           /* the packet that is being made is one of a cluster */
+    unsigned padding_back;   /* packets back from the last one: what is repeated next */
+
+    struct waiting_au *waiting; /* owns; a ring of waiting_cap, a power of two */
+    size_t waiting_cap, waiting_first, waiting_n;
+    union { /* of the first that waits, once begun; which one, config.payload says */
+        struct h265_packer h265;
+        struct carrier_packer carrier;
+    } packer;
+    uint32_t next_frame; /* of the carrier */
+    bool begun;
+
+    uint16_t resend[RESEND_MAX]; /* a ring of sequence numbers */
+    unsigned resend_first, resend_n;
+
+    uint16_t next_seq, next_rtx_seq, next_twcc;
+    struct tail tail;
+    /* The clock of the media: what the last access unit said. */
+    bool any_au;
+    int64_t last_pts_us, last_capture_us;
+    uint32_t last_rtp_ts, ts_offset;
+
+    bool any_packet;
+    int64_t rtcp_next_us;
+    uint32_t sr_packets, sr_octets; /* of the media SSRC */
+    bool fir_seen;
+    uint8_t fir_seq;
+    bool reporter_known;
+    uint32_t reporter; /* who sends reports about our stream */
+    struct video_sender_stats stats;
+
+    size_t scratch_cap;
+    uint8_t scratch[]; /* the packet that poll gave out */
+};
+
+static inline uint32_t ticks_of(int64_t us) { return (uint32_t)(uint64_t)(us * 9 / 100); }
+
+static inline struct waiting_au *waiting_head(struct video_sender *vs)
+{
+    return vs->waiting_n ? &vs->waiting[vs->waiting_first] : NULL;
+}
+
+/* video_sender.c */
+void waiting_pop(struct video_sender *vs);
+
+/* video_sender_packets.c: each makes one packet in *out; false: there is none. */
+bool next_payload(struct video_sender *vs, const struct waiting_au *w, struct h265_payload *out);
+bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+void give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+/* Did feedback acknowledge the last packet? Then it is not repeated any more. */
+void tail_acknowledge(struct video_sender *vs, const struct rtcp_report *report);
+
+#endif

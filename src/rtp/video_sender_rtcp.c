@@ -1,0 +1,152 @@
+/* The RTCP of a video_sender. */
+#include "rtp/video_sender_impl.h"
+
+#include <string.h>
+
+enum {
+    UNKNOWN_RTT_US = 5000,      /* less than any receiver waits before it asks again */
+    RTCP_INTERVAL_US = 1000000,
+};
+
+static void on_report(struct video_sender *vs, const struct rtcp_report *r, uint64_t now_ntp)
+{
+    vs->stats.loss_ratio = r->fraction_lost / 256.0;
+    if (r->lsr == 0)
+        return;
+    /* RFC 3550 section 6.4.1, in units of 1/65536 s. */
+    int32_t rtt = (int32_t)(ntp_mid(now_ntp) - r->lsr - r->dlsr);
+    if (rtt < 0 || rtt > 60 * 65536) /* rounding, a clock that was set, or nonsense */
+        return;
+    int64_t rtt_us = (int64_t)rtt * 1000000 / 65536;
+    rtt_us = rtt_us > 0 ? rtt_us : 1;
+    int64_t *smoothed = &vs->stats.rtt_us;
+    *smoothed = *smoothed ? (7 * *smoothed + rtt_us) / 8 : rtt_us;
+}
+
+static void ask_resend(struct video_sender *vs, uint16_t seq, int64_t now_us)
+{
+    struct history_entry *e = history_find(vs->history, seq);
+    if (!e) {
+        vs->stats.nack_not_found++;
+        return;
+    }
+    int64_t rtt = vs->stats.rtt_us ? vs->stats.rtt_us : UNKNOWN_RTT_US;
+    /* It is on its way: a NACK that left before it arrived says nothing. */
+    if (e->resend_waits || (e->resent_us && now_us - e->resent_us < rtt))
+        return;
+    if (vs->resend_n == RESEND_MAX)
+        return;
+    e->resend_waits = true;
+    vs->resend[(vs->resend_first + vs->resend_n++) & (RESEND_MAX - 1)] = seq;
+}
+
+static void on_nack(struct video_sender *vs, const struct rtcp_packet *p, int64_t now_us,
+                    struct rtcp_events *out)
+{
+    uint16_t pid, blp;
+    unsigned before = vs->resend_n;
+    vs->stats.nacks_received++;
+    for (int i = 0; rtcp_nack(p, i, &pid, &blp); i++) {
+        ask_resend(vs, pid, now_us);
+        for (int bit = 0; bit < 16; bit++)
+            if (blp >> bit & 1)
+                ask_resend(vs, (uint16_t)(pid + 1 + bit), now_us);
+    }
+    out->nack |= vs->resend_n > before;
+}
+
+static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int64_t now_us,
+                      uint64_t now_ntp, struct rtcp_events *out)
+{
+    struct rtcp_report report;
+    uint32_t ssrc = vs->config.ssrc, media = rtcp_media_ssrc(p);
+    uint8_t fir_seq;
+    switch (p->type) {
+    case RTCP_SR:
+    case RTCP_RR:
+        for (int i = 0; rtcp_report(p, i, &report); i++) {
+            if (report.ssrc != ssrc)
+                continue;
+            vs->reporter_known = true;
+            vs->reporter = rd_be32(p->body);
+            on_report(vs, &report, now_ntp);
+            tail_acknowledge(vs, &report);
+        }
+        break;
+    case RTCP_BYE:
+        out->bye |= p->count > 0 && (!vs->reporter_known || rtcp_bye_has(p, vs->reporter));
+        break;
+    case RTCP_RTPFB:
+        if (p->count == RTPFB_NACK && media == ssrc)
+            on_nack(vs, p, now_us, out);
+        /* Of the whole transport: its media SSRC is any of ours. */
+        if (p->count == RTPFB_TWCC && vs->control) {
+            out->feedback |= send_control_feedback(vs->control, p, now_us);
+            tail_acknowledge(vs, NULL);
+        }
+        break;
+    case RTCP_PSFB:
+        if (p->count == PSFB_PLI && media == ssrc)
+            out->key_wanted = true;
+        if (rtcp_fir(p, ssrc, &fir_seq)) {
+            out->key_wanted |= !vs->fir_seen || fir_seq != vs->fir_seq;
+            vs->fir_seen = true;
+            vs->fir_seq = fir_seq;
+        }
+        rtcp_remb(p, &out->remb_bps);
+        break;
+    }
+}
+
+void video_sender_on_rtcp(struct video_sender *vs, const uint8_t *data, size_t len, int64_t now_us,
+                          uint64_t now_ntp, struct rtcp_events *out)
+{
+    memset(out, 0, sizeof *out);
+    struct byte_reader r = byte_reader_of(data, len);
+    struct rtcp_packet p;
+    int more;
+    while ((more = rtcp_next(&r, &p)) > 0)
+        on_packet(vs, &p, now_us, now_ntp, out);
+    if (more < 0 || len == 0)
+        vs->stats.rtcp_malformed++;
+}
+
+static void write_report(const struct video_sender *vs, int64_t now_us, uint64_t now_ntp,
+                         struct byte_writer *w)
+{
+    struct rtcp_sender_info info = {
+        .ssrc = vs->config.ssrc,
+        .ntp = now_ntp,
+        .rtp_ts = vs->last_rtp_ts + ticks_of(now_us - vs->last_capture_us),
+        .packets = vs->sr_packets,
+        .octets = vs->sr_octets,
+    };
+    rtcp_write_sr(w, &info);
+    rtcp_write_sdes(w, vs->config.ssrc, vs->config.cname);
+}
+
+size_t video_sender_rtcp(struct video_sender *vs, int64_t now_us, uint64_t now_ntp, uint8_t *buf,
+                         size_t cap)
+{
+    if (now_us < vs->rtcp_next_us)
+        return 0;
+    struct byte_writer w = byte_writer_of(buf, cap);
+    write_report(vs, now_us, now_ntp, &w);
+    vs->rtcp_next_us = now_us + RTCP_INTERVAL_US;
+    return w.failed ? 0 : bw_len(&w);
+}
+
+int64_t video_sender_rtcp_next_us(const struct video_sender *vs) { return vs->rtcp_next_us; }
+
+size_t video_sender_bye(struct video_sender *vs, int64_t now_us, uint64_t now_ntp, uint8_t *buf,
+                        size_t cap)
+{
+    const uint32_t ssrc[2] = {vs->config.ssrc, vs->config.rtx_ssrc};
+    struct byte_writer w = byte_writer_of(buf, cap);
+    if (vs->any_packet)
+        write_report(vs, now_us, now_ntp, &w);
+    else
+        rtcp_write_rr(&w, vs->config.ssrc, NULL, 0);
+    rtcp_write_bye(&w, ssrc, vs->config.rtx_pt ? 2 : 1);
+    return w.failed ? 0 : bw_len(&w);
+}
