@@ -1,4 +1,5 @@
-/* The kernels once more, for AVX2: the compiler makes the vectors. */
+/* The kernels for AVX2: the transforms, differences and quantization by hand, the rest once more
+ * from kernels_body.h, where the compiler makes the vectors. */
 #include "encode/screen/kernels.h"
 
 #include "encode/screen/kernels_dst.h"
@@ -8,6 +9,8 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
+#include <immintrin.h>
+
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #else
@@ -16,7 +19,281 @@
 #endif
 
 #define K(name) avx2_##name
+#define KERNELS_BY_HAND
 #include "encode/screen/kernels_body.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Pairs of entries of a matrix of n samples, for _mm_madd_epi16: of neighbouring columns of each
+ * row, and of neighbouring rows of each column. */
+struct pairs {
+    int32_t columns[16][32]; /* [p][row]: row's entries 2p (low half) and 2p + 1 */
+    int32_t rows[16][32];    /* [p][column]: column's entries in rows 2p and 2p + 1 */
+};
+
+static struct pairs dct_pairs[4], dst_pairs;
+
+static int32_t pair(int low, int high)
+{
+    return (int32_t)((uint32_t)(uint16_t)low | (uint32_t)(uint16_t)high << 16);
+}
+
+static void make_pairs(struct pairs *t, const int16_t *matrix, int step, int n)
+{
+    for (int p = 0; p < n / 2; p++)
+        for (int i = 0; i < n; i++) {
+            const int16_t *row = matrix + (ptrdiff_t)i * step;
+            t->columns[p][i] = pair(row[2 * p], row[2 * p + 1]);
+            t->rows[p][i] = pair(matrix[2 * p * step + i], matrix[(2 * p + 1) * step + i]);
+        }
+}
+
+/* Before main: several encoders may open at once. */
+__attribute__((constructor)) static void make_all_pairs(void)
+{
+    for (int i = 0; i < 4; i++)
+        make_pairs(&dct_pairs[i], kernels_dct[0], 32 << (3 - i), 4 << i);
+    make_pairs(&dst_pairs, kernels_dst[0], 4, 4);
+}
+
+/* out[k][x] = (Σ_p left[p][k] · in[2p, 2p + 1][x] + round) >> shift for 8 columns from x on, of
+ * every row k; `used`: rows of `in` that are not all 0. Both stages are of this shape. */
+INLINE void multiply_left(const int16_t *in, int16_t *out, int n, const int32_t (*left)[32],
+                          int used, int shift)
+{
+    const __m256i round = _mm256_set1_epi32(1 << shift >> 1);
+    const int count = (used + 1) / 2;
+    for (int x = 0; x < n; x += 8) {
+        __m256i in_pairs[16];
+        for (int p = 0; p < count; p++) {
+            __m128i a = _mm_loadu_si128((const __m128i *)(in + 2 * p * n + x));
+            __m128i b = _mm_loadu_si128((const __m128i *)(in + (2 * p + 1) * n + x));
+            in_pairs[p] = _mm256_set_m128i(_mm_unpackhi_epi16(a, b), _mm_unpacklo_epi16(a, b));
+        }
+        for (int k = 0; k < n; k++) {
+            __m256i sum = round;
+            for (int p = 0; p < count; p++)
+                sum = _mm256_add_epi32(
+                    sum, _mm256_madd_epi16(in_pairs[p], _mm256_set1_epi32(left[p][k])));
+            sum = _mm256_srai_epi32(sum, shift);
+            __m128i r = _mm_packs_epi32(_mm256_castsi256_si128(sum),
+                                        _mm256_extracti128_si256(sum, 1));
+            _mm_storeu_si128((__m128i *)(out + k * n + x), r);
+        }
+    }
+}
+
+/* out[k][j] = (Σ_p in[k][2p, 2p + 1] · right[p][j] + round) >> shift. */
+INLINE void multiply_right(const int16_t *in, int16_t *out, int n, const int32_t (*right)[32],
+                           int used, int shift)
+{
+    const __m256i round = _mm256_set1_epi32(1 << shift >> 1);
+    const int count = (used + 1) / 2;
+    for (int k = 0; k < n; k++)
+        for (int j = 0; j < n; j += 8) {
+            __m256i sum = round;
+            for (int p = 0; p < count; p++) {
+                int32_t two;
+                memcpy(&two, in + k * n + 2 * p, 4);
+                sum = _mm256_add_epi32(
+                    sum, _mm256_madd_epi16(_mm256_set1_epi32(two),
+                                           _mm256_loadu_si256((const __m256i *)(right[p] + j))));
+            }
+            sum = _mm256_srai_epi32(sum, shift);
+            __m128i r = _mm_packs_epi32(_mm256_castsi256_si128(sum),
+                                        _mm256_extracti128_si256(sum, 1));
+            _mm_storeu_si128((__m128i *)(out + k * n + j), r);
+        }
+}
+
+/* One stage of four samples: all 16 in two registers of rows 0, 1 and 2, 3. */
+INLINE void stage4(__m128i in[2], const int32_t (*left)[32], int shift)
+{
+    const __m128i round = _mm_set1_epi32(1 << shift >> 1);
+    /* Rows 0 and 1, then 2 and 3, a column's pair in each lane. */
+    __m128i p0 = _mm_unpacklo_epi16(in[0], _mm_unpackhi_epi64(in[0], in[0]));
+    __m128i p1 = _mm_unpacklo_epi16(in[1], _mm_unpackhi_epi64(in[1], in[1]));
+    __m128i row[4];
+    for (int k = 0; k < 4; k++)
+        row[k] = _mm_srai_epi32(
+            _mm_add_epi32(round, _mm_add_epi32(_mm_madd_epi16(p0, _mm_set1_epi32(left[0][k])),
+                                               _mm_madd_epi16(p1, _mm_set1_epi32(left[1][k])))),
+            shift);
+    in[0] = _mm_packs_epi32(row[0], row[1]);
+    in[1] = _mm_packs_epi32(row[2], row[3]);
+}
+
+INLINE void transpose4(__m128i in[2])
+{
+    __m128i a = _mm_unpacklo_epi16(in[0], in[1]), b = _mm_unpackhi_epi16(in[0], in[1]);
+    in[0] = _mm_unpacklo_epi16(a, b);
+    in[1] = _mm_unpackhi_epi16(a, b);
+}
+
+INLINE void both_stages4(const int16_t *from, int16_t *to, const int32_t (*left)[32], int shift1,
+                         int shift2)
+{
+    __m128i v[2] = {_mm_loadu_si128((const __m128i *)from),
+                    _mm_loadu_si128((const __m128i *)(from + 8))};
+    stage4(v, left, shift1);
+    transpose4(v);
+    stage4(v, left, shift2);
+    transpose4(v);
+    _mm_storeu_si128((__m128i *)to, v[0]);
+    _mm_storeu_si128((__m128i *)(to + 8), v[1]);
+}
+
+#define TRANSFORM(log2)                                                                            \
+    static void hand_dct##log2(const int16_t *res, int16_t *coef)                                  \
+    {                                                                                              \
+        int16_t mid[1 << (2 * log2)];                                                              \
+        const int32_t(*c)[32] = dct_pairs[log2 - 2].columns;                                       \
+        multiply_left(res, mid, 1 << log2, c, 1 << log2, log2 - 1);                                \
+        multiply_right(mid, coef, 1 << log2, c, 1 << log2, log2 + 6);                              \
+    }                                                                                              \
+    static void hand_idct##log2(const int16_t *coef, int16_t *res, int rows, int cols)             \
+    {                                                                                              \
+        int16_t mid[1 << (2 * log2)];                                                              \
+        const int32_t(*r)[32] = dct_pairs[log2 - 2].rows;                                          \
+        multiply_left(coef, mid, 1 << log2, r, rows, 7);                                           \
+        multiply_right(mid, res, 1 << log2, r, cols, 12);                                          \
+    }
+TRANSFORM(3)
+TRANSFORM(4)
+TRANSFORM(5)
+#undef TRANSFORM
+
+static void hand_dct2(const int16_t *res, int16_t *coef)
+{
+    both_stages4(res, coef, dct_pairs[0].columns, 1, 8);
+}
+
+static void hand_idct2(const int16_t *coef, int16_t *res, int rows, int cols)
+{
+    (void)rows;
+    (void)cols;
+    both_stages4(coef, res, dct_pairs[0].rows, 7, 12);
+}
+
+static void hand_dst4(const int16_t *res, int16_t *coef)
+{
+    both_stages4(res, coef, dst_pairs.columns, 1, 8);
+}
+
+static void hand_idst4(const int16_t *coef, int16_t *res)
+{
+    both_stages4(coef, res, dst_pairs.rows, 7, 12);
+}
+
+INLINE __m128i load4(const uint8_t *p)
+{
+    int32_t v;
+    memcpy(&v, p, 4);
+    return _mm_cvtsi32_si128(v);
+}
+
+INLINE __m128i load8(const uint8_t *p)
+{
+    return _mm_loadl_epi64((const __m128i *)p);
+}
+
+INLINE uint64_t sum64(__m128i v)
+{
+    return (uint64_t)_mm_cvtsi128_si64(v) + (uint64_t)_mm_extract_epi64(v, 1);
+}
+
+static uint32_t hand_sad(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
+{
+    __m128i sum = _mm_setzero_si128();
+    if (w == 8 && !(h & 1)) {
+        for (; h > 0; h -= 2, a += 2 * sa, b += 2 * sb)
+            sum = _mm_add_epi64(
+                sum, _mm_sad_epu8(_mm_unpacklo_epi64(load8(a), load8(a + sa)),
+                                  _mm_unpacklo_epi64(load8(b), load8(b + sb))));
+        return (uint32_t)sum64(sum);
+    }
+    __m256i wide = _mm256_setzero_si256();
+    for (; h > 0; h--, a += sa, b += sb) {
+        int x = 0;
+        for (; x + 32 <= w; x += 32)
+            wide = _mm256_add_epi64(
+                wide, _mm256_sad_epu8(_mm256_loadu_si256((const __m256i *)(a + x)),
+                                      _mm256_loadu_si256((const __m256i *)(b + x))));
+        for (; x + 16 <= w; x += 16)
+            sum = _mm_add_epi64(sum, _mm_sad_epu8(_mm_loadu_si128((const __m128i *)(a + x)),
+                                                  _mm_loadu_si128((const __m128i *)(b + x))));
+        for (; x + 8 <= w; x += 8)
+            sum = _mm_add_epi64(sum, _mm_sad_epu8(load8(a + x), load8(b + x)));
+        for (; x < w; x += 4)
+            sum = _mm_add_epi64(sum, _mm_sad_epu8(load4(a + x), load4(b + x)));
+    }
+    sum = _mm_add_epi64(sum, _mm_add_epi64(_mm256_castsi256_si128(wide),
+                                           _mm256_extracti128_si256(wide, 1)));
+    return (uint32_t)sum64(sum);
+}
+
+static uint64_t hand_sse(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
+{
+    /* Eight lanes of pairs: at most 64 rows of 64 samples are 2^8 · 2^17. */
+    __m256i sum = _mm256_setzero_si256();
+    for (; h > 0; h--, a += sa, b += sb) {
+        int x = 0;
+        for (; x + 16 <= w; x += 16) {
+            __m256i d = _mm256_sub_epi16(
+                _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(a + x))),
+                _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(b + x))));
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(d, d));
+        }
+        for (; x < w; x += x + 8 <= w ? 8 : 4) {
+            __m128i p = x + 8 <= w ? load8(a + x) : load4(a + x);
+            __m128i q = x + 8 <= w ? load8(b + x) : load4(b + x);
+            __m128i d = _mm_sub_epi16(_mm_cvtepu8_epi16(p), _mm_cvtepu8_epi16(q));
+            sum = _mm256_add_epi32(sum, _mm256_zextsi128_si256(_mm_madd_epi16(d, d)));
+        }
+    }
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(s);
+}
+
+static int hand_quantize(const int16_t *coef, int16_t *level, int count, int scale, int offset,
+                         int shift)
+{
+    const __m256i s = _mm256_set1_epi32(scale), o = _mm256_set1_epi32(offset);
+    const __m128i sh = _mm_cvtsi32_si128(shift);
+    int zero = 0;
+    for (int i = 0; i < count; i += 16) {
+        __m256i c = _mm256_loadu_si256((const __m256i *)(coef + i)), a = _mm256_abs_epi16(c);
+        __m256i lo = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(a));
+        __m256i hi = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1));
+        lo = _mm256_srl_epi32(_mm256_add_epi32(_mm256_mullo_epi32(lo, s), o), sh);
+        hi = _mm256_srl_epi32(_mm256_add_epi32(_mm256_mullo_epi32(hi, s), o), sh);
+        __m256i q = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
+        _mm256_storeu_si256((__m256i *)(level + i), _mm256_sign_epi16(q, c));
+        zero += __builtin_popcount((unsigned)_mm256_movemask_epi8(
+            _mm256_cmpeq_epi16(q, _mm256_setzero_si256())));
+    }
+    return count - zero / 2;
+}
+
+/* The differences along a row of 8: of the last to nothing is masked away. */
+static uint32_t hand_activity(const uint8_t *p, int stride, int n)
+{
+    if (n != 8)
+        return avx2_activity(p, stride, n);
+    __m128i sum = _mm_setzero_si128(), above = _mm_setzero_si128();
+    for (int y = 0; y < 8; y++, p += stride) {
+        __m128i row = load8(p), next = _mm_srli_epi64(row, 8);
+        __m128i same = _mm_and_si128(row, _mm_set_epi64x(0, (long long)0xff00000000000000));
+        next = _mm_or_si128(next, same);
+        sum = _mm_add_epi64(sum, _mm_sad_epu8(row, next));
+        if (y)
+            sum = _mm_add_epi64(sum, _mm_sad_epu8(row, above));
+        above = row;
+    }
+    return (uint32_t)_mm_cvtsi128_si64(sum);
+}
 
 #ifdef __clang__
 #pragma clang attribute pop
@@ -24,7 +301,14 @@
 #pragma GCC pop_options
 #endif
 
-static const struct kernels table = KERNEL_TABLE;
+static const struct kernels table = {
+    .sad = hand_sad, .sse = hand_sse, .equal = avx2_equal, .subtract = avx2_subtract,
+    .add = avx2_add,
+    .dct = {hand_dct2, hand_dct3, hand_dct4, hand_dct5},
+    .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},
+    .dst4 = hand_dst4, .idst4 = hand_idst4, .quantize = hand_quantize,
+    .dequantize = avx2_dequantize, .activity = hand_activity,
+};
 
 const struct kernels *kernels_avx2(void)
 {

@@ -1,6 +1,8 @@
-/* The text of the kernels: included by kernels.c and kernels_avx2.c with K(name) for their names.
+/* The text of the kernels: included by kernels.c and kernels_avx2.c with K(name) for their names;
+ * with KERNELS_BY_HAND without those that kernels_avx2.c writes out itself.
  * No include guard: it is no header. */
 
+#ifndef KERNELS_BY_HAND
 static uint32_t K(sad)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
 {
     uint32_t sum = 0;
@@ -21,6 +23,8 @@ static uint64_t K(sse)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w
     }
     return sum;
 }
+
+#endif
 
 static bool K(equal)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
 {
@@ -82,6 +86,7 @@ static inline int16_t K(clip16)(int32_t v)
     return (int16_t)(v < -32768 ? -32768 : v > 32767 ? 32767 : v);
 }
 
+#ifndef KERNELS_BY_HAND
 /* Columns, then rows. The shifts keep 16 bits: log2 n - 1, then log2 n + 6 (for 8 bits). */
 static inline __attribute__((always_inline)) void K(forward)(const int16_t *res, int16_t *coef,
                                                              int log2, const int16_t *matrix,
@@ -183,6 +188,8 @@ static int K(quantize)(const int16_t *coef, int16_t *level, int count, int scale
     return nonzero;
 }
 
+#endif
+
 static void K(dequantize)(const int16_t *level, int16_t *coef, int count, int scale, int shift)
 {
     for (int i = 0; i < count; i++)
@@ -203,6 +210,7 @@ static uint32_t K(activity)(const uint8_t *p, int stride, int n)
     return sum;
 }
 
+#ifndef KERNELS_BY_HAND
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
         .sad = K(sad), .sse = K(sse), .equal = K(equal), .subtract = K(subtract), .add = K(add),   \
@@ -210,3 +218,4 @@ static uint32_t K(activity)(const uint8_t *p, int stride, int n)
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
         .quantize = K(quantize), .dequantize = K(dequantize), .activity = K(activity),             \
     }
+#endif
