@@ -22,21 +22,21 @@ const uint8_t cabac_range_lps[64][4] = {
     {6, 8, 9, 11},        {6, 7, 9, 10},        {6, 7, 8, 9},         {2, 2, 2, 2},
 };
 
-/* Table 9-53 for both values of valMps: (transIdx << 1 | valMps). An LPS in state 0 swaps it. */
-#define L(next) 2 * (next), 2 * (next) + 1
-const uint8_t cabac_next_lps[128] = {
-    1,     0,     L(0),  L(1),  L(2),  L(2),  L(4),  L(4),  L(5),  L(6),  L(7),  L(8),  L(9),
-    L(9),  L(11), L(11), L(12), L(13), L(13), L(15), L(15), L(16), L(16), L(18), L(18), L(19),
-    L(19), L(21), L(21), L(22), L(22), L(23), L(24), L(24), L(25), L(26), L(26), L(27), L(27),
-    L(28), L(29), L(29), L(30), L(30), L(30), L(31), L(32), L(32), L(33), L(33), L(33), L(34),
-    L(34), L(35), L(35), L(35), L(36), L(36), L(36), L(37), L(37), L(37), L(38), L(38), L(63),
+/* Table 9-53: for pStateIdx << 1 | valMps, the next after an MPS and after an LPS. An LPS in state 0
+ * swaps valMps. */
+#define S(mps, lps) {2 * (mps), 2 * (lps)}, {2 * (mps) + 1, 2 * (lps) + 1}
+const uint8_t cabac_next[128][2] = {
+    {2, 1}, {3, 0},
+    S(2, 0), S(3, 1), S(4, 2), S(5, 2), S(6, 4), S(7, 4), S(8, 5), S(9, 6), S(10, 7), S(11, 8),
+    S(12, 9), S(13, 9), S(14, 11), S(15, 11), S(16, 12), S(17, 13), S(18, 13), S(19, 15),
+    S(20, 15), S(21, 16), S(22, 16), S(23, 18), S(24, 18), S(25, 19), S(26, 19), S(27, 21),
+    S(28, 21), S(29, 22), S(30, 22), S(31, 23), S(32, 24), S(33, 24), S(34, 25), S(35, 26),
+    S(36, 26), S(37, 27), S(38, 27), S(39, 28), S(40, 29), S(41, 29), S(42, 30), S(43, 30),
+    S(44, 30), S(45, 31), S(46, 32), S(47, 32), S(48, 33), S(49, 33), S(50, 33), S(51, 34),
+    S(52, 34), S(53, 35), S(54, 35), S(55, 35), S(56, 36), S(57, 36), S(58, 36), S(59, 37),
+    S(60, 37), S(61, 37), S(62, 38), S(62, 38), S(63, 63),
 };
-#define M(s) L((s) + 1)
-#define M8(s) M(s), M(s + 1), M(s + 2), M(s + 3), M(s + 4), M(s + 5), M(s + 6), M(s + 7)
-const uint8_t cabac_next_mps[128] = {
-    M8(0),  M8(8),  M8(16), M8(24), M8(32), M8(40), M8(48),
-    M(56), M(57), M(58), M(59), M(60), M(61), L(62), L(63),
-};
+#undef S
 
 /* Tables 9-5 to 9-37: initValue for initType 0 (I) and 1 (P); 154 where the element cannot be. */
 static const uint8_t init_value[2][CTX_COUNT] = {
@@ -117,17 +117,32 @@ void cabac_free(struct cabac *c)
     c->len = c->cap = 0;
 }
 
+static void carry(struct cabac *c)
+{
+    for (size_t i = c->len; i-- > 0 && ++c->data[i] == 0;)
+        ;
+}
+
 static void put_byte(struct cabac *c, uint64_t v)
 {
     if (v >> 8)
-        for (size_t i = c->len; i-- > 0 && ++c->data[i] == 0;)
-            ;
+        carry(c);
     c->data[c->len++] = (uint8_t)v;
 }
 
 /* Of `shifted` bits all but the last 9 of low can be written: later ones reach them by a carry. */
 void cabac_drain(struct cabac *c)
 {
+    if (c->shifted >= 32) { /* the usual case, by four bytes */
+        int keep = c->shifted - 23;
+        uint64_t v = c->low >> keep;
+        c->low &= ((uint64_t)1 << keep) - 1;
+        c->shifted -= 32;
+        if (v >> 32)
+            carry(c);
+        for (int i = 24; i >= 0; i -= 8)
+            c->data[c->len++] = (uint8_t)(v >> i);
+    }
     while (c->shifted >= 8) {
         int keep = c->shifted + 1;
         put_byte(c, c->low >> keep);

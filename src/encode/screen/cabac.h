@@ -49,7 +49,7 @@ struct cabac {
 };
 
 extern const uint8_t cabac_range_lps[64][4];
-extern const uint8_t cabac_next_lps[128], cabac_next_mps[128];
+extern const uint8_t cabac_next[128][2]; /* after an MPS, after an LPS */
 
 /* Starts a slice: 9.3.2.2 with initType 0 for I and 1 for P slices. Keeps the memory. */
 void cabac_start(struct cabac *c, bool intra_slice, int slice_qp);
@@ -68,24 +68,21 @@ static inline void cabac_shift(struct cabac *c, int n)
         cabac_drain(c);
 }
 
+/* Without branches on the bin, which is as hard to foresee as it is worth coding. */
 static inline void cabac_bin(struct cabac *c, int ctx, int bin)
 {
     unsigned s = c->state[ctx];
-    uint32_t lps = cabac_range_lps[s >> 1][c->range >> 6 & 3];
-    c->range -= lps;
-    if ((unsigned)bin == (s & 1)) {
-        c->state[ctx] = cabac_next_mps[s];
-        if (c->range >= 256)
-            return;
-        c->range <<= 1;
-        cabac_shift(c, 1);
-    } else {
-        int n = __builtin_clz(lps) - 23; /* lps into 256…511 */
-        c->low += c->range;
-        c->range = lps << n;
-        c->state[ctx] = cabac_next_lps[s];
-        cabac_shift(c, n);
-    }
+    uint32_t lps = cabac_range_lps[s >> 1][c->range >> 6 & 3], mps = c->range - lps;
+    unsigned is_lps = (unsigned)bin ^ (s & 1);
+    uint32_t mask = 0u - is_lps;
+    uint32_t range = mps ^ ((mps ^ lps) & mask);
+    int n = __builtin_clz(range) - 23; /* into 256…511 */
+    c->state[ctx] = cabac_next[s][is_lps];
+    c->range = range << n;
+    c->low = (c->low + (mps & mask)) << n;
+    c->shifted += n;
+    if (c->shifted >= 32)
+        cabac_drain(c);
 }
 
 /* n of at most 16 bypass bins, the first in the highest bit. */

@@ -1,7 +1,5 @@
 #include "encode/screen/coder.h"
 
-#include "encode/screen/residual.h"
-
 #include <string.h>
 
 /* 8.6.1, table 8-10: chroma QP of 4:2:0 from 30 on. */
@@ -34,18 +32,23 @@ void coder_set_qp(struct coder *c, int qp)
     c->lambda = (uint32_t)(l >> 8);             /* 1/256 */
 }
 
+/* How many luma samples of a block's further edge are there: the neighbour of the same size beyond
+ * its corner is coded before it as a whole, or is not; of it, what the picture has. */
+static int beyond(const struct coder *c, int x, int y, int xn, int yn, int room, int edge)
+{
+    if (room <= 0 || !coder_available(c, x, y, xn, yn))
+        return 0;
+    return room < edge ? room : edge;
+}
+
 void cu_edges(const struct coder *c, int plane, int x, int y, int n, struct intra_edges *e)
 {
-    int s = plane ? c->g->cshift : 0, unit = n < (4 >> s) ? n : 4 >> s;
-    struct intra_available a = {.unit = unit};
-    int lx = x << s, ly = y << s, units = 2 * n / unit, size = unit << s;
-    /* What precedes this block in z-order: up to the first that does not, from the block down,
-     * and to the right. */
-    a.corner = coder_available(c, lx, ly, lx - 1, ly - 1);
-    for (int i = 0; i < units && coder_available(c, lx, ly, lx - 1, ly + i * size); i++)
-        a.left |= 1u << i;
-    for (int i = 0; i < units && coder_available(c, lx, ly, lx + i * size, ly - 1); i++)
-        a.top |= 1u << i;
+    int s = plane ? c->g->cshift : 0, lx = x << s, ly = y << s, edge = n << s;
+    struct intra_available a = {0, 0};
+    if (lx > 0)
+        a.left = (edge + beyond(c, lx, ly, lx - 1, ly + edge, c->g->ch - ly - edge, edge)) >> s;
+    if (ly > 0)
+        a.top = (edge + beyond(c, lx, ly, lx + edge, ly - 1, c->g->cw - lx - edge, edge)) >> s;
     intra_gather(e, frame_at(&c->rec, plane, x, y), c->rec.stride[plane], n, &a);
 }
 
@@ -143,7 +146,7 @@ static bool code_block(struct coder *c, struct cu *cu, int plane, int x, int y, 
     c->k->subtract(src, c->src.stride[plane], rec, stride, res, n);
     if (cu->lossless) {
         memcpy(level, res, (size_t)count * sizeof res[0]);
-        uint32_t cost = residual_cost(level, log2);
+        uint32_t cost = c->k->level_cost(level, count);
         cu->bits += cost;
         if (cost)
             for (int j = 0; j < n; j++)
@@ -158,9 +161,9 @@ static bool code_block(struct coder *c, struct cu *cu, int plane, int x, int y, 
         struct small_block other;
         skip_block(c, res, plane > 0, !cu->inter, &other);
         uint64_t a = error_of(res, best.nonzero ? best.res : zero, 16) * 4096 +
-                     (uint64_t)residual_cost(best.level, 2) * c->lambda;
+                     (uint64_t)c->k->level_cost(best.level, 16) * c->lambda;
         uint64_t b = error_of(res, other.nonzero ? other.res : zero, 16) * 4096 +
-                     (uint64_t)residual_cost(other.level, 2) * c->lambda;
+                     (uint64_t)c->k->level_cost(other.level, 16) * c->lambda;
         if (other.nonzero && b < a) {
             memcpy(best.level, other.level, sizeof other.level);
             memcpy(best.res, other.res, sizeof other.res);
@@ -171,7 +174,7 @@ static bool code_block(struct coder *c, struct cu *cu, int plane, int x, int y, 
     if (best.nonzero) {
         memcpy(level, best.level, (size_t)count * sizeof level[0]);
         c->k->add(rec, stride, best.res, rec, stride, n);
-        cu->bits += residual_cost(level, log2);
+        cu->bits += c->k->level_cost(level, count);
     }
     cu->distortion += c->k->sse(src, c->src.stride[plane], rec, stride, n, n);
     return best.nonzero > 0;

@@ -7,46 +7,19 @@
 void intra_gather(struct intra_edges *e, const uint8_t *p, int stride, int n,
                   const struct intra_available *a)
 {
-    /* In the order of the substitution: from the lowest left sample up, the corner, then right. */
-    uint8_t line[129];
-    int units = 2 * n / a->unit, last = -1;
-    for (int i = units - 1; i >= 0; i--) {
-        int at = (units - 1 - i) * a->unit;
-        if (a->left >> i & 1) {
-            for (int j = 0; j < a->unit; j++)
-                line[at + j] = p[(ptrdiff_t)((i + 1) * a->unit - 1 - j) * stride - 1];
-            if (last < 0 && at > 0)
-                memset(line, line[at], (size_t)at);
-            last = at + a->unit - 1;
-        } else if (last >= 0) {
-            memset(line + at, line[last], (size_t)a->unit);
-        }
+    if (!a->left && !a->top) {
+        memset(e, 128, sizeof *e);
+        return;
     }
-    int corner = 2 * n;
-    if (a->corner) {
-        line[corner] = p[-stride - 1];
-        if (last < 0)
-            memset(line, line[corner], (size_t)corner);
-        last = corner;
-    } else if (last >= 0) {
-        line[corner] = line[corner - 1];
-    }
-    for (int i = 0; i < units; i++) {
-        int at = corner + 1 + i * a->unit;
-        if (a->top >> i & 1) {
-            memcpy(line + at, p - stride + (ptrdiff_t)i * a->unit, (size_t)a->unit);
-            if (last < 0)
-                memset(line, line[at], (size_t)at);
-            last = at;
-        } else if (last >= 0) {
-            memset(line + at, line[at - 1], (size_t)a->unit);
-        }
-    }
-    if (last < 0)
-        memset(line, 128, sizeof line);
-    for (int i = 0; i <= 2 * n; i++)
-        e->left[i] = line[corner - i];
-    memcpy(e->top, line + corner, (size_t)(2 * n + 1));
+    const uint8_t *above = p - stride;
+    /* Where only one side is there, the corner and the other side repeat its first sample. */
+    uint8_t corner = a->left && a->top ? above[-1] : a->left ? p[-1] : above[0];
+    e->left[0] = e->top[0] = corner;
+    for (int i = 0; i < a->left; i++)
+        e->left[1 + i] = p[(ptrdiff_t)i * stride - 1];
+    memset(e->left + 1 + a->left, e->left[a->left], (size_t)(2 * n - a->left));
+    memcpy(e->top + 1, above, (size_t)a->top);
+    memset(e->top + 1 + a->top, e->top[a->top], (size_t)(2 * n - a->top));
 }
 
 void intra_smooth(struct intra_edges *out, const struct intra_edges *in, int n)
@@ -71,12 +44,20 @@ bool intra_smoothed(int mode, int n)
 
 static void predict_planar(uint8_t *dst, int stride, int n, const struct intra_edges *e)
 {
+    /* In 16 bits: at most 64 · 255. What falls along a column and what rises along a row of it is
+     * counted up, so that the compiler makes vectors of the rest. */
     int shift = __builtin_ctz((unsigned)n) + 1;
     const uint8_t *top = e->top + 1, *left = e->left + 1;
+    uint16_t column[32], right[32];
+    for (int x = 0; x < n; x++) {
+        column[x] = (uint16_t)(n * top[x] + (x + 1) * top[n] + n);
+        right[x] = (uint16_t)(n - 1 - x);
+    }
     for (int y = 0; y < n; y++, dst += stride)
-        for (int x = 0; x < n; x++)
-            dst[x] = (uint8_t)(((n - 1 - x) * left[y] + (x + 1) * top[n] + (n - 1 - y) * top[x] +
-                                (y + 1) * left[n] + n) >> shift);
+        for (int x = 0; x < n; x++) {
+            column[x] = (uint16_t)(column[x] - top[x] + left[n]);
+            dst[x] = (uint8_t)((uint16_t)(column[x] + right[x] * left[y]) >> shift);
+        }
 }
 
 static void predict_dc(uint8_t *dst, int stride, int n, const struct intra_edges *e, bool filter)
@@ -115,10 +96,29 @@ static void transpose(uint8_t *dst, int stride, const uint8_t *t, int n)
             dst[(ptrdiff_t)y * stride + x] = t[x * n + y];
 }
 
+/* Modes 26 and 10 of the same: each column or row repeats its edge. */
+static void predict_vertical(uint8_t *dst, int stride, int n, const struct intra_edges *e,
+                             bool filter)
+{
+    for (int y = 0; y < n; y++)
+        memcpy(dst + (ptrdiff_t)y * stride, e->top + 1, (size_t)n);
+    for (int y = 0; filter && y < n; y++)
+        dst[(ptrdiff_t)y * stride] = clip8(e->top[1] + ((e->left[y + 1] - e->left[0]) >> 1));
+}
+
+static void predict_horizontal(uint8_t *dst, int stride, int n, const struct intra_edges *e,
+                               bool filter)
+{
+    for (int y = 0; y < n; y++)
+        memset(dst + (ptrdiff_t)y * stride, e->left[y + 1], (size_t)n);
+    for (int x = 0; filter && x < n; x++)
+        dst[x] = clip8(e->left[1] + ((e->top[x + 1] - e->top[0]) >> 1));
+}
+
 /* 8.4.4.2.6 with the main edge above; horizontal modes come with the edges swapped and their
  * result is transposed. */
 static void predict_rows(uint8_t *dst, int stride, int n, int mode, const uint8_t *main_edge,
-                         const uint8_t *side, bool filter)
+                         const uint8_t *side)
 {
     int angle = angles[mode - 2];
     uint8_t line[32 + 65];
@@ -142,9 +142,6 @@ static void predict_rows(uint8_t *dst, int stride, int n, int mode, const uint8_
         else
             memcpy(out, r, (size_t)n);
     }
-    if (angle == 0 && filter)
-        for (int y = 0; y < n; y++)
-            dst[(ptrdiff_t)y * stride] = clip8(main_edge[1] + ((side[y + 1] - side[0]) >> 1));
 }
 
 void intra_predict(uint8_t *dst, int stride, int n, int mode, const struct intra_edges *e,
@@ -155,11 +152,15 @@ void intra_predict(uint8_t *dst, int stride, int n, int mode, const struct intra
         predict_planar(dst, stride, n, e);
     } else if (mode == INTRA_DC) {
         predict_dc(dst, stride, n, e, filter);
+    } else if (mode == INTRA_VERTICAL) {
+        predict_vertical(dst, stride, n, e, filter);
+    } else if (mode == INTRA_HORIZONTAL) {
+        predict_horizontal(dst, stride, n, e, filter);
     } else if (mode >= 18) {
-        predict_rows(dst, stride, n, mode, e->top, e->left, filter);
+        predict_rows(dst, stride, n, mode, e->top, e->left);
     } else {
         uint8_t t[32 * 32];
-        predict_rows(t, n, n, mode, e->left, e->top, filter);
+        predict_rows(t, n, n, mode, e->left, e->top);
         transpose(dst, stride, t, n);
     }
 }

@@ -13,12 +13,10 @@ struct intra_edges {
     uint8_t left[65], top[65];
 };
 
-/* Which of the units around a block are there: bit i of left is the i-th unit of `unit` samples
- * downward from the block's first row, of top the i-th to the right. */
+/* How many samples around a block are there: downward from its first row, to the right from its
+ * first column; at most 2n. The corner is where both are: everything is one slice. */
 struct intra_available {
-    uint32_t left, top;
-    bool corner;
-    int unit;
+    int left, top;
 };
 
 /* 8.4.4.2.2: gathers the edges of the n×n block at p; what is missing is substituted. */

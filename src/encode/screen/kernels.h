@@ -27,6 +27,8 @@ struct kernels {
      * that is not 0. */
     int (*quantize)(const int16_t *coef, int16_t *level, int count, int scale, int offset,
                     int shift);
+    /* What residual_write would take for count levels, in 1/16 bits, about: without contexts. */
+    uint32_t (*level_cost)(const int16_t *level, int count);
     /* Equation 8-309 with a flat scaling list: (level * scale + round) >> shift, clipped. */
     void (*dequantize)(const int16_t *level, int16_t *coef, int count, int scale, int shift);
     /* The steps between neighbours: Σ |x(i) - x(i-1)| along rows and columns of a block. */

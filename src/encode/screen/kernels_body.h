@@ -188,6 +188,28 @@ static int K(quantize)(const int16_t *coef, int16_t *level, int count, int scale
     return nonzero;
 }
 
+static uint32_t K(level_cost)(const int16_t *level, int count)
+{
+    uint32_t cost = 0, any = 0;
+    for (int i = 0; i < count; i += 4) {
+        uint64_t four;
+        memcpy(&four, level + i, 8);
+        if (!four)
+            continue;
+        any = 1;
+        for (int j = i; j < i + 4; j++) {
+            int a = level[j] < 0 ? -level[j] : level[j];
+            if (!a)
+                cost += 8;
+            else if (a == 1)
+                cost += 44; /* significant, sign, not greater than 1 */
+            else
+                cost += 64 + 28 * (uint32_t)(31 - __builtin_clz((unsigned)a));
+        }
+    }
+    return any ? cost + 24 + 8 * (uint32_t)__builtin_ctz((unsigned)count) : 0;
+}
+
 #endif
 
 static void K(dequantize)(const int16_t *level, int16_t *coef, int count, int scale, int shift)
@@ -216,6 +238,7 @@ static uint32_t K(activity)(const uint8_t *p, int stride, int n)
         .sad = K(sad), .sse = K(sse), .equal = K(equal), .subtract = K(subtract), .add = K(add),   \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
-        .quantize = K(quantize), .dequantize = K(dequantize), .activity = K(activity),             \
+        .quantize = K(quantize), .level_cost = K(level_cost), .dequantize = K(dequantize),         \
+        .activity = K(activity),                                                                   \
     }
 #endif

@@ -240,27 +240,3 @@ void residual_write(struct cabac *c, const int16_t *level, int size_log2, bool c
         write_levels(c, &s, chroma, i == 0, &c1);
     }
 }
-
-uint32_t residual_cost(const int16_t *level, int size_log2)
-{
-    int n = 1 << size_log2;
-    uint32_t cost = 0, any = 0;
-    for (int y = 0; y < n; y++)
-        for (int x = 0; x < n; x += 4) {
-            uint64_t four;
-            memcpy(&four, level + y * n + x, 8);
-            if (!four)
-                continue;
-            any = 1;
-            for (int i = 0; i < 4; i++) {
-                int v = level[y * n + x + i], a = v < 0 ? -v : v;
-                if (!a)
-                    cost += 8;
-                else if (a == 1)
-                    cost += 44; /* significant, sign, not greater than 1 */
-                else
-                    cost += 64 + 28 * (uint32_t)(31 - __builtin_clz((unsigned)a));
-            }
-        }
-    return any ? cost + 24 + 16 * (uint32_t)size_log2 : 0;
-}

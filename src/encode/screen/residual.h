@@ -1,4 +1,4 @@
-/* residual: residual_coding() of H.265 7.3.8.11, and a guess at its bits. Pure. */
+/* residual: residual_coding() of H.265 7.3.8.11. Pure. */
 #ifndef HEVCAST_ENCODE_SCREEN_RESIDUAL_H
 #define HEVCAST_ENCODE_SCREEN_RESIDUAL_H
 
@@ -11,7 +11,5 @@ enum scan residual_scan(int intra_mode, int size_log2, bool chroma, bool chroma4
 /* level: n*n without gaps, at least one not 0. The transform_skip_flag is the caller's. */
 void residual_write(struct cabac *c, const int16_t *level, int size_log2, bool chroma,
                     enum scan scan);
-/* What residual_write would take, in 1/16 bits, about: without contexts. */
-uint32_t residual_cost(const int16_t *level, int size_log2);
 
 #endif

@@ -171,7 +171,15 @@ static void test_avx2_is_plain(void **state)
             a->idct[log2 - 2](c1, r1, n, n);
             p->idct[log2 - 2](c1, r2, n, n);
             assert_memory_equal(r1, r2, (size_t)(n * n) * 2);
+            for (int j = 0; j < n * n; j++)
+                r1[j] = (int16_t)(rng(i + 2) ? 0 : rng(4) ? rng(7) - 3 : rng(65535) - 32767);
+            assert_int_equal(a->level_cost(r1, n * n), p->level_cost(r1, n * n));
         }
+        for (int j = 0; j < 16; j++)
+            r1[j] = (int16_t)(rng(511) - 255);
+        a->dst4(r1, c1);
+        p->dst4(r1, c2);
+        assert_memory_equal(c1, c2, 32);
     }
 }
 
