@@ -101,6 +101,9 @@ struct access_unit {
     bool irap;            /* begins with VPS, SPS, PPS in-band */
     bool refinement;      /* of a still picture: skipping it loses sharpness, not content */
     int qp;               /* of the encoder; -1 unknown */
+    uint64_t refers_to[8]; /* pic_ids, n_refers of them; 0 of them: not told */
+    int n_refers;
+    bool repair;          /* refers to what every viewer has alone, after a loss */
 
     /* Sender, monotonic microseconds: change noticed, pixels read, conversion done, encode
      * begun and done. */

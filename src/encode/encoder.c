@@ -103,6 +103,38 @@ int hevc_level_for(int width, int height, int fps, int64_t bitrate_bps)
     return levels[n - 1].idc;
 }
 
+/* A.4.2, equation A-2, with maxDpbPicBuf 6. */
+static int dpb_size(const struct level *l, int64_t luma_ps)
+{
+    if (luma_ps <= l->max_luma_ps >> 2)
+        return 16;
+    if (luma_ps <= l->max_luma_ps >> 1)
+        return 12;
+    return luma_ps <= 3 * l->max_luma_ps >> 2 ? 8 : 6;
+}
+
+static int64_t coded_luma_ps(int width, int height)
+{
+    return (int64_t)((width + 7) / 8 * 8) * ((height + 7) / 8 * 8);
+}
+
+int hevc_dpb_size(int level_idc, int width, int height)
+{
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (levels[i].idc == level_idc)
+            return dpb_size(&levels[i], coded_luma_ps(width, height));
+    return 6;
+}
+
+int hevc_level_for_dpb(int level_idc, int width, int height)
+{
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (levels[i].idc >= level_idc &&
+            dpb_size(&levels[i], coded_luma_ps(width, height)) == 16)
+            return levels[i].idc;
+    return level_idc;
+}
+
 struct access_unit *au_pool_get(struct au_pool *pool, const struct picture *pic)
 {
     struct access_unit *au = NULL;

@@ -17,6 +17,8 @@ struct encoder_config {
     enum pix_fmt fmt;    /* PIX_I420 or PIX_I444 */
     int fps;             /* most pictures a second; for the level and the VUI timing */
     int64_t bitrate_bps; /* the ceiling; for the level alone */
+    int max_level_idc;   /* of all viewers: a level above the lowest that fits may be signalled, for
+                            a larger picture buffer; 0: the lowest */
     bool film;           /* camera pictures rather than a screen: x265 searches less (a hint) */
 };
 
@@ -48,6 +50,12 @@ struct encoder_ops {
     int (*open)(struct encoder **out, const struct encoder_config *config);
     int (*encode)(struct encoder *e, const struct encode_in *in, struct encode_out *out);
     void (*close)(struct encoder *e);
+    /* Both NULL where the encoder has no say in what it refers to: the answer to a loss is a key
+     * frame then. acked: every viewer has this picture and all that it depends on. lost: one
+     * never will; the next call of encode gives an access unit that refers to acknowledged
+     * pictures alone, or an IRAP when there is none. false: ask for a key frame. */
+    void (*acked)(struct encoder *e, uint64_t pic_id);
+    bool (*lost)(struct encoder *e, uint64_t pic_id);
 };
 
 extern const struct encoder_ops encoder_x265, encoder_nvenc, encoder_vaapi, encoder_qsv,
@@ -64,5 +72,8 @@ void encoder_close(struct encoder **e);
 /* level_idc (30 × level, as in the SPS) that size, rate and bitrate need, H.265 table A.8/A.9,
  * Main tier; and the most pictures of its picture buffer for that size (A.4.2). */
 int hevc_level_for(int width, int height, int fps, int64_t bitrate_bps);
+int hevc_dpb_size(int level_idc, int width, int height);
+/* The lowest level from this one on that has room for 16 pictures; the level itself if none has. */
+int hevc_level_for_dpb(int level_idc, int width, int height);
 
 #endif

@@ -10,6 +10,7 @@
 #define HEVCAST_ENCODE_SCREEN_CODER_H
 
 #include "encode/screen/cabac.h"
+#include "encode/screen/dpb.h"
 #include "encode/screen/frame.h"
 #include "encode/screen/intra.h"
 #include "encode/screen/kernels.h"
@@ -19,9 +20,13 @@
 
 struct mv {
     int16_t x, y; /* quarter luma samples; whole ones alone are used */
+    uint8_t ref;  /* reference index; of others than 0 only what stands at the same place */
 };
 
-static inline bool mv_same(struct mv a, struct mv b) { return a.x == b.x && a.y == b.y; }
+static inline bool mv_same(struct mv a, struct mv b)
+{
+    return a.x == b.x && a.y == b.y && a.ref == b.ref;
+}
 
 /* Of each 8x8 block, what its neighbours' syntax asks for. The default, all but `inter` and
  * `skip` 0, is a skipped tree block that did not move; only coded tree blocks differ from it. */
@@ -46,6 +51,9 @@ struct coder {
     const struct geometry *g;
     const struct kernels *k;
     struct frame src, ref, rec; /* borrow; rec may be ref when no vector but 0 is used */
+    const struct dpb_picture *memory[REFS_MAX]; /* borrow; reference indices from 1 on */
+    int n_refs;                 /* num_ref_idx_active */
+    bool first_long;            /* reference 0 is a long-term one too; all others always are */
     struct block_info *info;    /* borrows; w8 × h8 */
     const block_match *match;   /* borrows; w8 × h8 */
     bool *plain;                /* borrows; of each tree block: its info is a skipped 64x64 */
@@ -103,7 +111,8 @@ void coder_set_qp(struct coder *c, int qp);
 
 /* inter.c */
 int inter_merge_list(const struct coder *c, int x, int y, int n, struct mv list[5]);
-void inter_mvp_list(const struct coder *c, int x, int y, int n, struct mv list[2]);
+/* ref: the reference index that is to be predicted for. */
+void inter_mvp_list(const struct coder *c, int x, int y, int n, int ref, struct mv list[2]);
 /* The prediction of one plane's block, straight into dst. */
 void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h, struct mv mv,
                    uint8_t *dst, int stride);

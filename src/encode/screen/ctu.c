@@ -93,8 +93,8 @@ static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_
     uint32_t lambda = sad_lambda(c);
     struct mv merge[5], mvp[2];
     memcpy(merge, list, sizeof merge);
-    inter_mvp_list(c, cu->x, cu->y, n, mvp);
-    list[count++] = (struct mv){0, 0};
+    inter_mvp_list(c, cu->x, cu->y, n, 0, mvp);
+    list[count++] = (struct mv){0};
     bool in_place = c->ref.plane[0] == c->rec.plane[0];
     for (int i = 0; i < c->n_vectors; i++)
         list[count++] = c->vectors[i];
@@ -107,7 +107,7 @@ static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_
             continue;
         int x = cu->x + (list[i].x >> 2), y = cu->y + (list[i].y >> 2), stride = n;
         const uint8_t *p = pred;
-        if (x >= 0 && y >= 0 && x + n <= c->g->cw && y + n <= c->g->ch) {
+        if (!list[i].ref && x >= 0 && y >= 0 && x + n <= c->g->cw && y + n <= c->g->ch) {
             p = frame_at(&c->ref, 0, x, y);
             stride = c->ref.stride[0];
         } else {
@@ -235,7 +235,7 @@ static void write_moved(struct coder *c, int x, int y, int log2, struct mv mv)
     cu.inter = true;
     cu.mv = mv;
     /* What is kept stands in the reconstruction already. */
-    for (int plane = 0; plane < 3 && (mv.x || mv.y); plane++) {
+    for (int plane = 0; plane < 3 && (mv.x || mv.y || mv.ref); plane++) {
         int s = plane ? c->g->cshift : 0, n = 1 << (log2 - s);
         inter_predict(c, plane, x >> s, y >> s, n, n, mv, frame_at(&c->rec, plane, x >> s, y >> s),
                       c->rec.stride[plane]);
@@ -275,7 +275,7 @@ static void code_tree(struct coder *c, int x, int y, int log2)
         return;
     }
     if (match & MATCH_KEEP)
-        write_moved(c, x, y, log2, (struct mv){0, 0});
+        write_moved(c, x, y, log2, (struct mv){0});
     else if (match)
         write_moved(c, x, y, log2, c->vectors[__builtin_ctz(match) - 1]);
     else

@@ -36,6 +36,17 @@ static void write_merge_idx(struct coder *c, int idx)
         cabac_bypass(&c->cabac, (1u << most) - 1, most);
 }
 
+/* 9.3.3.2: truncated unary; the first two bins have contexts. */
+static void write_ref_idx(struct coder *c, int ref)
+{
+    for (int i = 0; i < c->n_refs - 1 && i <= ref; i++) {
+        if (i < 2)
+            cabac_bin(&c->cabac, CTX_REF_IDX + i, i < ref);
+        else
+            cabac_bypass(&c->cabac, i < ref, 1);
+    }
+}
+
 /* 7.3.8.9; abs_mvd_minus2 is Exp-Golomb of order 1. */
 static void write_mvd(struct coder *c, struct mv d)
 {
@@ -212,6 +223,7 @@ void cu_write(struct coder *c, struct cu *cu)
         if (cu->merge) {
             write_merge_idx(c, cu->merge_idx);
         } else {
+            write_ref_idx(c, cu->mv.ref);
             write_mvd(c, cu->mvd);
             cabac_bin(e, CTX_MVP, cu->mvp_idx);
             cabac_bin(e, CTX_ROOT_CBF, residual);

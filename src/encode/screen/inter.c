@@ -36,29 +36,50 @@ int inter_merge_list(const struct coder *c, int x, int y, int n, struct mv list[
         list[count++] = *a0;
     if (b2 && count < 4 && !repeats(b2, a1) && !repeats(b2, b1))
         list[count++] = *b2;
-    for (int i = count; i < SCREEN_MERGE_CANDIDATES; i++)
-        list[i] = (struct mv){0, 0};
+    for (int i = count, ref = 0; i < SCREEN_MERGE_CANDIDATES; i++, ref++) /* 8.5.3.2.5 */
+        list[i] = (struct mv){0, 0, (uint8_t)(ref < c->n_refs ? ref : 0)};
     return count;
 }
 
-/* 8.5.3.2.6 and .7 with one reference picture, where no vector is ever scaled. */
-void inter_mvp_list(const struct coder *c, int x, int y, int n, struct mv list[2])
+static bool is_long(const struct coder *c, int ref)
 {
-    const struct mv *a = neighbour(c, x, y, x - 1, y + n);
+    return ref > 0 || c->first_long;
+}
+
+/* Of the neighbours that are there, the first that refers to the same picture; or, with `any`, to
+ * one of the same kind. No vector is ever scaled: of the short-term ones there is one at most. */
+static const struct mv *same_kind(const struct coder *c, const struct mv *const *nb, int n,
+                                  int ref, bool any)
+{
+    for (int i = 0; i < n; i++)
+        if (nb[i] && (any ? is_long(c, nb[i]->ref) == is_long(c, ref) : nb[i]->ref == ref))
+            return nb[i];
+    return NULL;
+}
+
+/* 8.5.3.2.6 and .7. */
+void inter_mvp_list(const struct coder *c, int x, int y, int n, int ref, struct mv list[2])
+{
+    const struct mv *below[2] = {neighbour(c, x, y, x - 1, y + n),
+                                 neighbour(c, x, y, x - 1, y + n - 1)};
+    const struct mv *above[3] = {neighbour(c, x, y, x + n, y - 1),
+                                 neighbour(c, x, y, x + n - 1, y - 1),
+                                 neighbour(c, x, y, x - 1, y - 1)};
+    const struct mv *a = same_kind(c, below, 2, ref, false);
     if (!a)
-        a = neighbour(c, x, y, x - 1, y + n - 1);
-    const struct mv *b = neighbour(c, x, y, x + n, y - 1);
-    if (!b)
-        b = neighbour(c, x, y, x + n - 1, y - 1);
-    if (!b)
-        b = neighbour(c, x, y, x - 1, y - 1);
+        a = same_kind(c, below, 2, ref, true);
+    const struct mv *b = same_kind(c, above, 3, ref, false);
+    if (!below[0] && !below[1]) { /* isScaledFlagLX is 0 */
+        a = b;
+        b = same_kind(c, above, 3, ref, true);
+    }
     int count = 0;
     if (a)
         list[count++] = *a;
-    if (b && !repeats(b, a))
+    if (b && !(a && a->x == b->x && a->y == b->y))
         list[count++] = *b;
     for (; count < 2; count++)
-        list[count] = (struct mv){0, 0};
+        list[count] = (struct mv){0};
 }
 
 static int clip(int v, int most)
@@ -123,6 +144,10 @@ void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h,
                    uint8_t *dst, int stride)
 {
     int s = plane ? c->g->cshift : 0;
+    if (mv.ref) {
+        dpb_predict(c->memory[mv.ref], c->g, plane, x, y, w, h, dst, stride);
+        return;
+    }
     int dx = mv.x >> (2 + s), dy = mv.y >> (2 + s); /* whole samples of this plane */
     bool hx = s && (mv.x >> 2 & 1), hy = s && (mv.y >> 2 & 1);
     if (hx || hy) {
@@ -148,6 +173,8 @@ uint32_t inter_vector_cost(const struct mv merge[5], const struct mv mvp[2], str
     for (int i = 0; i < SCREEN_MERGE_CANDIDATES; i++)
         if (mv_same(merge[i], mv))
             return 16 + 16 * (uint32_t)i;
+    if (mv.ref)
+        return 64 + 16 * (uint32_t)mv.ref;
     int a = mvd_cost(mv, mvp[0]), b = mvd_cost(mv, mvp[1]);
     return 32 + (uint32_t)(a < b ? a : b);
 }
@@ -165,8 +192,8 @@ void inter_code_vector(const struct coder *c, struct cu *cu)
         }
     if (cu->merge)
         return;
-    inter_mvp_list(c, cu->x, cu->y, n, list);
+    inter_mvp_list(c, cu->x, cu->y, n, cu->mv.ref, list);
     cu->mvp_idx = mvd_cost(cu->mv, list[1]) < mvd_cost(cu->mv, list[0]);
     struct mv p = list[cu->mvp_idx];
-    cu->mvd = (struct mv){(int16_t)(cu->mv.x - p.x), (int16_t)(cu->mv.y - p.y)};
+    cu->mvd = (struct mv){(int16_t)(cu->mv.x - p.x), (int16_t)(cu->mv.y - p.y), 0};
 }

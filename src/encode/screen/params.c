@@ -87,9 +87,9 @@ static void put_profile_tier_level(struct bit_writer *w, const struct screen_par
     put(w, 8, (uint32_t)p->level_idc);
 }
 
-static void put_buffering(struct bit_writer *w)
+static void put_buffering(struct bit_writer *w, const struct screen_params *p)
 {
-    put_ue(w, 1); /* max_dec_pic_buffering_minus1: this picture and the one before */
+    put_ue(w, (uint32_t)p->dpb_size - 1); /* max_dec_pic_buffering_minus1 */
     put_ue(w, 0);
     put_ue(w, 0);
 }
@@ -104,7 +104,7 @@ static void put_vps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put(w, 16, 0xffff);
     put_profile_tier_level(w, p);
     put(w, 1, 1);
-    put_buffering(w);
+    put_buffering(w, p);
     put(w, 6, 0);
     put_ue(w, 0);
     put(w, 1, 0); /* no timing: pictures come when something changes */
@@ -162,7 +162,7 @@ static void put_sps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put_ue(w, 0);
     put_ue(w, SCREEN_POC_BITS - 4);
     put(w, 1, 1);
-    put_buffering(w);
+    put_buffering(w, p);
     put_ue(w, 0); /* smallest coding block 8 */
     put_ue(w, SCREEN_CTB_LOG2 - 3);
     put_ue(w, 0); /* transform blocks 4 to 32, */
@@ -178,7 +178,8 @@ static void put_sps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put_ue(w, 0);
     put_ue(w, 0); /* at POC - 1, */
     put(w, 1, 1); /* used */
-    put(w, 1, 0); /* long-term references */
+    put(w, 1, 1); /* long-term references, */
+    put_ue(w, 0); /* told in the slices */
     put(w, 1, 0); /* temporal motion vectors: a skipped block depends on its neighbours alone */
     put(w, 1, 0); /* strong intra smoothing: it blurs */
     put(w, 1, 1);
@@ -187,9 +188,9 @@ static void put_sps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put_trailing(w);
 }
 
-static void put_pps(struct bit_writer *w) /* 7.3.2.3 */
+static void put_pps(struct bit_writer *w, const struct screen_params *p) /* 7.3.2.3 */
 {
-    put_ue(w, 0);
+    put_ue(w, (uint32_t)p->pps_id);
     put_ue(w, 0);
     put(w, 1, 0); /* dependent slices */
     put(w, 1, 0); /* output_flag_present */
@@ -228,9 +229,31 @@ bool params_write_sets(struct access_unit *au, const struct screen_params *p)
     int zeros;
     put_vps(&vps, p);
     put_sps(&sps, p);
-    put_pps(&pps);
+    put_pps(&pps, p);
     return nal_begin(au, NAL_VPS, &vps, &zeros) && nal_begin(au, NAL_SPS, &sps, &zeros) &&
            nal_begin(au, NAL_PPS, &pps, &zeros);
+}
+
+/* The short-term set is that of the SPS, the picture at POC - 1; or it is told: one picture, or
+ * none (7.3.7). Then the long-term ones, by the low bits of their POC. */
+static void put_references(struct bit_writer *w, const struct slice_params *s)
+{
+    put(w, 1, s->before == 1);
+    if (s->before != 1) {
+        put(w, 1, 0); /* inter_ref_pic_set_prediction_flag */
+        put_ue(w, s->before > 0);
+        put_ue(w, 0);
+        if (s->before > 0) {
+            put_ue(w, (uint32_t)s->before - 1);
+            put(w, 1, 1);
+        }
+    }
+    put_ue(w, (uint32_t)s->n_lt);
+    for (int i = 0; i < s->n_lt; i++) {
+        put(w, SCREEN_POC_BITS, (uint32_t)s->lt[i].poc & ((1u << SCREEN_POC_BITS) - 1));
+        put(w, 1, s->lt[i].used);
+        put(w, 1, 0); /* delta_poc_msb_present: no two have the same low bits */
+    }
 }
 
 static void put_slice_header(struct bit_writer *w, const struct slice_params *s) /* 7.3.6.1 */
@@ -238,12 +261,14 @@ static void put_slice_header(struct bit_writer *w, const struct slice_params *s)
     put(w, 1, 1); /* first_slice_segment_in_pic */
     if (s->key)
         put(w, 1, 0); /* no_output_of_prior_pics */
-    put_ue(w, 0);
+    put_ue(w, (uint32_t)s->pps_id);
     put_ue(w, s->key ? 2 : 1);
     if (!s->key) {
         put(w, SCREEN_POC_BITS, (uint32_t)s->poc & ((1u << SCREEN_POC_BITS) - 1));
-        put(w, 1, 1); /* the reference picture set of the SPS */
-        put(w, 1, 0); /* num_ref_idx_active_override */
+        put_references(w, s);
+        put(w, 1, s->n_refs != 1); /* num_ref_idx_active_override */
+        if (s->n_refs != 1)
+            put_ue(w, (uint32_t)s->n_refs - 1);
         put_ue(w, 5 - SCREEN_MERGE_CANDIDATES);
     }
     put_se(w, s->qp - SCREEN_INIT_QP);

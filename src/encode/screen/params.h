@@ -8,7 +8,8 @@
 enum {
     SCREEN_CTB_LOG2 = 6,
     SCREEN_CTB = 64,
-    SCREEN_POC_BITS = 16,
+    SCREEN_POC_BITS = 12,         /* two thousand pictures may be lost in a row */
+    SCREEN_PPS_IDS = 7,
     SCREEN_INIT_QP = 26,
     SCREEN_CHROMA_QP_OFFSET = -3, /* coloured text: chroma is sharper than film would need it */
     SCREEN_MERGE_CANDIDATES = 5,
@@ -19,15 +20,27 @@ struct screen_params {
     int coded_width, coded_height; /* multiples of 8 */
     int width, height;             /* shown; even for 4:2:0 */
     int level_idc;
+    int dpb_size; /* pictures of the decoder's buffer, the one it decodes included */
+    int pps_id;   /* 1 … SCREEN_PPS_IDS, another for each IDR picture: see params_write_sets */
 };
 
 struct slice_params {
-    bool key;   /* IDR, else P with the picture before as its only reference */
-    int poc;    /* since the IDR */
-    int qp;     /* SliceQpY */
+    bool key;    /* IDR, else P */
+    int poc;     /* since the IDR */
+    int qp;      /* SliceQpY */
+    int pps_id;
+    int before;  /* reference 0 is the picture so much before in POC; 0: the first long-term one */
+    int n_refs;  /* num_ref_idx_active */
+    int n_lt;
+    struct {
+        int poc;
+        bool used; /* it is a reference of this picture */
+    } lt[16];    /* those used first, in the order of their indices */
 };
 
-/* Appends the three parameter sets. false: out of memory. */
+/* Appends the three parameter sets, and an SEI message that says that this stream can be gone on
+ * with after a loss at any picture of which the references are there. That is so because a
+ * slice's PPS id tells to which IDR picture its POC belongs. false: out of memory. */
 bool params_write_sets(struct access_unit *au, const struct screen_params *p);
 /* Appends a slice segment that is the whole picture: its header and `data`, with emulation
  * prevention (7.4.2). */

@@ -3,6 +3,7 @@
  *   damage_map   what differs from the source before, in blocks of 8x8
  *   motion       by which vectors parts of it moved
  *   rate         lossless, or with which QP, what remains
+ *   memory       which earlier pictures stay, what of them is on the screen again; losses
  *   ctu          the tree blocks; those in which nothing is to be coded cost three bins
  *
  * The reconstruction is local: no loop filter runs, so a block that is kept never changes, and
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "encode/au_pool.h"
 #include "encode/screen/damage_map.h"
+#include "encode/screen/memory.h"
 #include "encode/screen/motion.h"
 #include "encode/screen/rate.h"
 #include "encode/screen/screen.h"
@@ -51,7 +53,10 @@ struct screen {
     uint8_t *bin;      /* of each 8x8 block that is to be coded: rate_bin */
     int cursor;        /* tree block at which the next refinement begins */
     bool have;         /* a picture was coded */
-    int poc;
+    bool moved;        /* vectors into the picture before are used in this one */
+    bool lost;         /* a viewer misses a picture that the last one depends on */
+    uint64_t whole_from; /* the last picture that depends on nothing that was reported lost */
+    struct memory memory;
     struct au_pool pool;
 };
 
@@ -79,6 +84,7 @@ static void screen_close(struct encoder *e)
     free(s->match);
     free(s->inexact);
     free(s->bin);
+    memory_clear(&s->memory);
     au_pool_clear(&s->pool);
     free(s);
 }
@@ -104,7 +110,15 @@ static void set_geometry(struct screen *s, const struct encoder_config *config)
     s->base.profile_idc = config->fmt == PIX_I444 ? 4 : 1;
     s->base.level_idc =
         hevc_level_for(config->width, config->height, config->fps, config->bitrate_bps);
-    s->params = (struct screen_params){.fmt = config->fmt, .coded_width = g->cw,
+    int dpb = hevc_dpb_size(s->base.level_idc, config->width, config->height);
+    if (config->max_level_idc > s->base.level_idc) {
+        int level = hevc_level_for_dpb(s->base.level_idc, config->width, config->height);
+        if (level <= config->max_level_idc) {
+            s->base.level_idc = level;
+            dpb = hevc_dpb_size(level, config->width, config->height);
+        }
+    }
+    s->params = (struct screen_params){.dpb_size = dpb, .fmt = config->fmt, .coded_width = g->cw,
                                        .coded_height = g->ch,
                                        .width = (config->width + odd) & ~odd,
                                        .height = (config->height + odd) & ~odd,
@@ -133,7 +147,8 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->match = calloc(blocks, 1);
     s->inexact = calloc(blocks, 1);
     s->bin = calloc(blocks, 1);
-    if (!s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion || !s->coder.info ||
+    bool memory = memory_init(&s->memory, &s->g, s->params.dpb_size - 1);
+    if (!memory || !s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion || !s->coder.info ||
         !s->coder.plain || !s->stale || !s->todo || !s->dirty || !s->match || !s->inexact || !s->bin) {
         screen_close(&s->base);
         return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
@@ -262,27 +277,52 @@ static void sum_work(struct screen *s, struct rate_work *w)
         }
 }
 
-/* What differs from the picture before. false: nothing. */
-static bool plan_change(struct screen *s, const struct encode_in *in, bool key,
+/* Takes all back to what every viewer has. How many blocks are not as they should be then. */
+static int take_back(struct screen *s)
+{
+    struct canvas canvas = {.rec = s->rec[s->now], .inexact = s->inexact, .dirty = s->dirty,
+                            .todo = s->todo, .stale = s->stale, .n_inexact = s->n_inexact};
+    memory_repair(&s->memory, &canvas);
+    s->n_inexact = canvas.n_inexact;
+    int count = 0;
+    for (int i = 0; i < s->g.w8 * s->g.h8; i++)
+        count += s->dirty[i];
+    return count;
+}
+
+static void find_motion(struct screen *s, const struct picture *pic)
+{
+    s->coder.n_vectors =
+        motion_find(s->motion, &s->g, pic, &s->src, s->dirty, s->coder.vectors);
+    s->moved = s->coder.n_vectors > 0;
+}
+
+/* What differs from the picture before; repair: from the last that every viewer has. false:
+ * nothing. */
+static bool plan_change(struct screen *s, const struct encode_in *in, bool key, bool repair,
                         struct rate_work *w)
 {
     const struct geometry *g = &s->g;
     size_t blocks = (size_t)g->w8 * (size_t)g->h8;
     struct damage all;
     damage_set_all(&all, g->width, g->height);
-    s->coder.n_vectors = 0;
     memset(s->dirty, key, blocks);
     int count = (int)blocks;
-    if (!key)
-        count = damage_map_compare(g, s->coder.k, in->pic, &s->src,
-                                   in->damage ? in->damage : &all, s->dirty);
+    if (!key) {
+        count = repair ? take_back(s) : 0;
+        count += damage_map_compare(g, s->coder.k, in->pic, &s->src,
+                                    in->damage ? in->damage : &all, s->dirty);
+    }
     if (!count)
-        return false;
+        return repair;
     mark_todo(s);
-    if (!key && count >= MOVED_BLOCKS_MIN)
-        s->coder.n_vectors =
-            motion_find(s->motion, g, in->pic, &s->src, s->dirty, s->coder.vectors);
+    memory_hash(&s->memory, in->pic, s->dirty, s->todo);
+    /* What is on the screen again was not moved there. */
+    if (!key && !repair && count >= MOVED_BLOCKS_MIN &&
+        memory_best(&s->memory, s->dirty) < count - count / 8)
+        find_motion(s, in->pic);
     match_blocks(s, in->pic);
+    memory_match(&s->memory, &s->coder, s->match, s->dirty, s->todo);
     take_source(s, in->pic);
     sum_work(s, w);
     return true;
@@ -311,7 +351,6 @@ static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w, in
     int ctbs = g->ctb_cols * g->ctb_rows;
     if (!s->n_inexact)
         return false;
-    s->coder.n_vectors = 0;
     w->refine = 1;
     *qp = refine_qp(s, budget);
     int coarse = *qp == RATE_LOSSLESS ? 0 : REFINE_QP + 4;
@@ -342,7 +381,7 @@ static void set_frames(struct screen *s)
     struct coder *c = &s->coder;
     c->src = s->src;
     c->ref = s->rec[s->now];
-    if (c->n_vectors) {
+    if (s->moved) {
         s->now ^= 1;
         for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
             if (!s->stale[t])
@@ -381,9 +420,11 @@ static void settle(struct screen *s, int t, int qp)
             int at = by * s->g.w8 + bx;
             if (s->match[at] == MATCH_KEEP)
                 continue; /* one that may also be moved, with its neighbours, may have been */
+            int was = memory_inexact(&s->coder, s->match[at], t, 8 * (by & 7) + (bx & 7));
+            int now = was ? was : qp ? qp : 1;
             s->match[at] = MATCH_KEEP;
             s->n_inexact -= s->inexact[at] != 0;
-            s->inexact[at] = block_exact(s, bx, by) ? 0 : (uint8_t)(qp ? qp : 1);
+            s->inexact[at] = block_exact(s, bx, by) ? 0 : (uint8_t)now;
             s->n_inexact += s->inexact[at] != 0;
         }
     s->todo[t] = 0;
@@ -481,15 +522,32 @@ static int code_picture(struct screen *s, bool key, int qp, size_t budget,
 static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au)
 {
     if (key)
-        s->poc = 0;
-    struct slice_params slice = {.key = key, .poc = s->poc,
+        s->params.pps_id = s->params.pps_id % SCREEN_PPS_IDS + 1;
+    else
+        au->n_refers = memory_refs(&s->memory, &s->coder, au->refers_to);
+    struct slice_params slice = {.key = key, .pps_id = s->params.pps_id,
                                  .qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp};
+    memory_slice(&s->memory, &s->coder, &slice);
     if ((key && !params_write_sets(au, &s->params)) ||
         !params_write_slice(au, &slice, s->coder.cabac.data, s->coder.cabac.len))
         return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
                          s->coder.cabac.len);
-    s->poc++;
     return 0;
+}
+
+/* From the plan to the access unit. */
+static int make_unit(struct screen *s, const struct encode_in *in, bool key, int qp,
+                     const struct rate_work *work, struct access_unit *au)
+{
+    struct dpb_now now = {.rec = s->rec[s->now], .hash = s->memory.hash, .inexact = s->inexact};
+    if (!memory_begin(&s->memory, &s->coder, &now, s->todo, s->dirty, in->pic->pts_us))
+        return error_set(ERR_MEMORY, "out of memory for a picture");
+    int rc = code_picture(s, key, qp, in->budget_bytes, work);
+    if (!rc)
+        rc = write_unit(s, key, qp, au);
+    if (!rc && !memory_end(&s->memory, in->pic_id, key))
+        rc = error_set(ERR_MEMORY, "out of memory for a picture");
+    return rc;
 }
 
 /* Nothing is known of what was half done: the next picture is a key frame. */
@@ -511,28 +569,37 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
         return error_set(ERR_INVALID, "the encoder was opened for %dx%d, not %dx%d",
                          s->config.width, s->config.height, pic->width, pic->height);
     int64_t start_us = clock_now_us();
-    bool key = in->key_wanted || !s->have;
-    bool refine = in->refine && !key && (!in->damage || in->damage->n == 0);
+    bool key = in->key_wanted || !s->have || (s->lost && !memory_can_repair(&s->memory));
+    bool repair = s->lost && !key;
+    bool refine = in->refine && !key && !repair && (!in->damage || in->damage->n == 0);
     struct rate_work work = {0};
     int qp = RATE_LOSSLESS;
+    s->memory.calls++;
+    s->coder.n_vectors = 0;
+    s->coder.n_refs = 1;
+    s->coder.first_long = repair;
+    s->moved = false;
+    if (key)
+        memory_empty(&s->memory);
     if (!(refine ? plan_refine(s, in->budget_bytes, &work, &qp)
-                 : plan_change(s, in, key, &work))) {
+                 : plan_change(s, in, key, repair, &work))) {
         out->wants_more = s->n_inexact > 0;
         return 0;
     }
     if (!refine)
         qp = rate_pick(&s->rate, &work, in->budget_bytes);
     struct access_unit *au = au_pool_get(&s->pool, pic);
-    int rc = au ? code_picture(s, key, qp, in->budget_bytes, &work)
+    int rc = au ? make_unit(s, in, key, qp, &work, au)
                 : error_set(ERR_MEMORY, "out of memory for a picture");
-    if (!rc)
-        rc = write_unit(s, key, qp, au);
     if (rc) {
         forget(s);
         access_unit_unref(&au);
         return rc;
     }
     s->have = true;
+    s->lost = false;
+    if (key || repair)
+        s->whole_from = in->pic_id;
     au->pic_id = in->pic_id;
     au->width = s->params.width;
     au->height = s->params.height;
@@ -543,10 +610,24 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     au->encode_us = clock_now_us();
     out->au = au;
     out->wants_more = s->n_inexact > 0;
+    au->repair = repair;
     LOG_DEBUG(encode, "picture %llu%s: qp %d, %zu of %zu bytes, %d us, %d blocks inexact",
-              (unsigned long long)in->pic_id, key ? " IDR" : refine ? " refined" : "", qp, au->len,
+              (unsigned long long)in->pic_id, key ? " IDR" : repair ? " repairs" : refine ? " refined" : "", qp, au->len,
               in->budget_bytes, (int)(au->encode_us - start_us), s->n_inexact);
     return 0;
+}
+
+static void screen_acked(struct encoder *e, uint64_t pic_id)
+{
+    memory_acked(&((struct screen *)e)->memory, pic_id);
+}
+
+static bool screen_lost(struct encoder *e, uint64_t pic_id)
+{
+    struct screen *s = (struct screen *)e;
+    if (s->have && pic_id >= s->whole_from)
+        s->lost = true;
+    return true;
 }
 
 struct picture *screen_reconstruction(struct encoder *e)
@@ -556,4 +637,4 @@ struct picture *screen_reconstruction(struct encoder *e)
 }
 
 const struct encoder_ops encoder_screen = {"screen", probe, screen_open, screen_encode,
-                                           screen_close};
+                                           screen_close, screen_acked, screen_lost};
