@@ -1,5 +1,7 @@
 #include "decode/refs.h"
 
+#include "hevc/nal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +120,8 @@ struct refs {
     bool started;   /* an IRAP was seen since the reset */
     bool skip_rasl; /* NoRaslOutputFlag of the last IRAP (8.1.3) */
     bool after_eos;
+    bool resumable;   /* the IRAP's access unit said so: hevc_resume_uuid */
+    int pps_id;       /* of the last IRAP */
     int32_t prev_tid0_poc; /* 8.3.1 */
     int n;
     int32_t poc[MAX_DPB + 1]; /* the pictures that may be referred to; the newest is last */
@@ -143,6 +147,11 @@ void refs_reset(struct refs *r)
 bool refs_started(const struct refs *r)
 {
     return r->started;
+}
+
+bool refs_resumable(const struct refs *r)
+{
+    return r->started && r->resumable;
 }
 
 void refs_drop_last(struct refs *r)
@@ -414,7 +423,8 @@ static bool apply(struct refs *r, const struct needed *set)
 }
 
 /* slice_segment_header() of the first slice segment, 7.3.6.1, up to the reference pictures. */
-static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, int tid)
+static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, int tid,
+                                     bool resumable)
 {
     bool is_irap = type >= T_BLA_W_LP && type <= T_IRAP_LAST;
     bool is_idr = type == T_IDR_W_RADL || type == T_IDR_N_LP;
@@ -423,7 +433,9 @@ static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, i
     uint32_t pps_id = ue(b);
     if (b->failed || pps_id >= MAX_PPS || !r->pps[pps_id].valid ||
         !r->sps[r->pps[pps_id].sps_id].valid)
-        return REFS_NONE;
+        return r->started && !is_irap ? REFS_MISSING : REFS_NONE;
+    if (r->started && !is_irap && r->resumable && (int)pps_id != r->pps_id)
+        return REFS_MISSING; /* of an IRAP that was lost: its POC means another picture */
     const struct pps *pps = &r->pps[pps_id];
     const struct sps *sps = &r->sps[pps->sps_id];
     skip(b, pps->extra_bits);
@@ -457,6 +469,8 @@ static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, i
     if (is_irap) {
         r->started = true;
         r->skip_rasl = fresh;
+        r->resumable = resumable;
+        r->pps_id = (int)pps_id;
         r->after_eos = false;
     } else if (!r->started) {
         return REFS_MISSING;
@@ -475,6 +489,17 @@ static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, i
     return REFS_WHOLE;
 }
 
+/* Does the SEI NAL unit begin with hevc_resume_uuid? */
+static bool is_resume_sei(struct bits *b)
+{
+    if (u(b, 8) != 5 || u(b, 8) < sizeof hevc_resume_uuid)
+        return false;
+    bool same = true;
+    for (size_t i = 0; i < sizeof hevc_resume_uuid; i++)
+        same &= u(b, 8) == hevc_resume_uuid[i];
+    return same && !b->failed;
+}
+
 /* The next start code's first byte, or the end. */
 static const uint8_t *find_start(const uint8_t *p, const uint8_t *end)
 {
@@ -489,6 +514,7 @@ static const uint8_t *find_start(const uint8_t *p, const uint8_t *end)
 enum refs_verdict refs_check(struct refs *r, const struct access_unit *au, bool *irap)
 {
     const uint8_t *end = au->data + au->len, *p = find_start(au->data, end);
+    bool resumable = false;
     if (irap)
         *irap = false;
     while (end - p > 5) {
@@ -500,7 +526,7 @@ enum refs_verdict refs_check(struct refs *r, const struct access_unit *au, bool 
                 *irap = type >= T_BLA_W_LP && type <= T_IRAP_LAST;
             if (!u(&b, 1)) /* the first slice segment is missing */
                 return r->started ? REFS_MISSING : REFS_NONE;
-            return check_slice(r, &b, type, (nal[1] & 7) - 1);
+            return check_slice(r, &b, type, (nal[1] & 7) - 1, resumable);
         }
         next = find_start(nal, end);
         b.end = next;
@@ -510,6 +536,8 @@ enum refs_verdict refs_check(struct refs *r, const struct access_unit *au, bool 
             parse_pps(r, &b);
         else if (type == T_EOS)
             r->after_eos = true;
+        else if (layer == 0 && type == T_SEI_PREFIX)
+            resumable |= is_resume_sei(&b);
         p = next;
     }
     return REFS_NONE;

@@ -25,6 +25,9 @@ void refs_drop_last(struct refs *r);
 void refs_reset(struct refs *r);
 /* An IRAP came since the beginning or the last reset. */
 bool refs_started(const struct refs *r);
+/* The stream can be gone on with after a loss at any picture whose references are there (see
+ * hevc_resume_uuid): REFS_WHOLE can be trusted then, whatever was lost before. */
+bool refs_resumable(const struct refs *r);
 /* Copies Annex B without SEI, access unit delimiters and filler to dst, which has room for len
  * bytes; how many it is. */
 size_t refs_copy_without_sei(uint8_t *dst, const uint8_t *data, size_t len);

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+const uint8_t hevc_resume_uuid[16] = {0x49, 0xbe, 0x61, 0x21, 0xbd, 0x62, 0x44, 0x90,
+                                      0xb1, 0xd0, 0x1f, 0xec, 0x78, 0x45, 0xd8, 0x24};
+
 /* The position of the next 00 00 01 at or after `from`, or len. Coded data has a zero in every 256
  * bytes or so, and memchr passes the others many at a time: several times faster than a loop. */
 size_t annexb_find_start_code(const uint8_t *d, size_t len, size_t from)

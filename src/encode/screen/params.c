@@ -223,15 +223,26 @@ static void put_pps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put_trailing(w);
 }
 
+/* 7.3.2.4: user_data_unregistered() of the identifier alone. */
+static void put_resume_sei(struct bit_writer *w)
+{
+    put(w, 8, 5);
+    put(w, 8, sizeof hevc_resume_uuid);
+    for (size_t i = 0; i < sizeof hevc_resume_uuid; i++)
+        put(w, 8, hevc_resume_uuid[i]);
+    put_trailing(w);
+}
+
 bool params_write_sets(struct access_unit *au, const struct screen_params *p)
 {
-    struct bit_writer vps = {0}, sps = {0}, pps = {0};
+    struct bit_writer vps = {0}, sps = {0}, pps = {0}, sei = {0};
     int zeros;
     put_vps(&vps, p);
     put_sps(&sps, p);
     put_pps(&pps, p);
+    put_resume_sei(&sei);
     return nal_begin(au, NAL_VPS, &vps, &zeros) && nal_begin(au, NAL_SPS, &sps, &zeros) &&
-           nal_begin(au, NAL_PPS, &pps, &zeros);
+           nal_begin(au, NAL_PPS, &pps, &zeros) && nal_begin(au, NAL_SEI_PREFIX, &sei, &zeros);
 }
 
 /* The short-term set is that of the SPS, the picture at POC - 1; or it is told: one picture, or
