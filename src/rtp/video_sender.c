@@ -51,6 +51,7 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
         return NULL;
     }
     pacer_init(&vs->pacer, c->pacing_bps, c->max_burst_bytes);
+    report_control_init(&vs->reports, c->cc.start_bps, c->cc.min_bps, c->cc.max_bps);
     vs->next_seq = c->first_seq;
     vs->next_rtx_seq = c->first_rtx_seq;
     vs->ts_offset = c->rtp_ts_offset;
@@ -167,8 +168,10 @@ bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packe
 {
     if (controlled(vs)) {
         send_control_poll(vs->control, now_us);
-        pacer_set_rate(&vs->pacer, vs->control->deaf ? vs->config.pacing_bps
-                                                     : vs->control->cc->pacing_bps);
+        if (has_feedback(vs))
+            pacer_set_rate(&vs->pacer, vs->control->cc->pacing_bps);
+        else if (video_sender_estimate_bps(vs) == 0)
+            pacer_set_rate(&vs->pacer, vs->config.pacing_bps);
         if (give_cluster(vs, now_us, out))
             return true;
         if (vs->control->probe.id) /* nothing else goes between its packets: it would be measured */
@@ -236,7 +239,9 @@ int64_t video_sender_queue_us(const struct video_sender *vs, int64_t now_us)
 
 int64_t video_sender_estimate_bps(const struct video_sender *vs)
 {
-    return vs->control && !vs->control->deaf ? vs->control->cc->estimate_bps : 0;
+    if (has_feedback(vs))
+        return vs->control->cc->estimate_bps;
+    return vs->config.cc.max_bps > 0 ? report_control_bps(&vs->reports) : 0;
 }
 
 void video_sender_set_pacing(struct video_sender *vs, int64_t bps)

@@ -36,7 +36,8 @@ struct video_sender_config {
     size_t max_packet;       /* RTP header, extensions and payload; default 1200 */
     bool aggregate;          /* AP allowed */
     int64_t pacing_bps;      /* default 50 Mb/s; while the congestion control knows nothing */
-    /* With ext.twcc: the bounds of the congestion control; max_bps 0: none. */
+    /* The bounds of the congestion control: with ext.twcc by transport-wide feedback, else by REMB
+     * and receiver reports. max_bps 0: none. */
     struct cc_config cc;
     size_t max_burst_bytes;  /* sent at once; default 16 kB: far below a receiver's 208 KiB socket */
 };
@@ -56,8 +57,8 @@ struct rtcp_events {
     bool key_wanted;      /* PLI, or an FIR with a new sequence number */
     bool bye;
     bool nack;            /* a NACK was answered: packets wait in poll */
-    bool feedback;        /* transport-wide: the estimate may be another now */
-    int64_t remb_bps;     /* 0: none in it */
+    bool feedback;        /* transport-wide, or a report or REMB that counts for want of it: the
+                             estimate may be another now */
 };
 
 struct video_sender_stats {
@@ -68,7 +69,7 @@ struct video_sender_stats {
     double loss_ratio;   /* of the last report */
     int64_t queue_us, queue_bytes;
     int64_t packets_padding; /* sent only to probe; in packets_sent too */
-    int64_t estimate_bps;    /* of the congestion control; 0: none, or the peer gives no feedback */
+    int64_t estimate_bps;    /* of the congestion control, else of REMB and reports; 0: not known */
     int64_t path_queue_us;   /* that packets wait in the path, as far as feedback tells */
 };
 

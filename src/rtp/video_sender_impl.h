@@ -11,6 +11,7 @@
 #include "rtp/h265_pack.h"
 #include "rtp/history.h"
 #include "rtp/packet.h"
+#include "rtp/report_control.h"
 #include "rtp/rtcp.h"
 #include "rtp/rtx.h"
 #include "rtp/send_control.h"
@@ -46,6 +47,9 @@ struct video_sender {
     struct pacer pacer;
     struct history *history; /* owns */
     struct send_control *control; /* owns; NULL: no transport-wide feedback */
+    struct report_control reports; /* the rate without it */
+    bool highest_known;
+    uint32_t highest_seq;    /* of the last report */
     bool in_probe;           /* the packet that is being made is one of a cluster */
     unsigned padding_back;   /* packets back from the last one: what is repeated next */
 
@@ -86,6 +90,12 @@ static inline uint32_t ticks_of(int64_t us) { return (uint32_t)(uint64_t)(us * 9
 static inline struct waiting_au *waiting_head(struct video_sender *vs)
 {
     return vs->waiting_n ? &vs->waiting[vs->waiting_first] : NULL;
+}
+
+/* Is the rate that of transport-wide feedback? */
+static inline bool has_feedback(const struct video_sender *vs)
+{
+    return vs->control && !vs->control->deaf;
 }
 
 /* video_sender.c */

@@ -76,6 +76,7 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
     out->retransmission = again;
     out->last_of_au = e->payload.last && !again;
     pacer_sent(&vs->pacer, out->len);
+    report_control_sent(&vs->reports, out->len);
     vs->stats.packets_sent++;
     vs->stats.bytes_sent += (int64_t)out->len;
     if (again)

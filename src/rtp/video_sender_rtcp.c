@@ -6,21 +6,42 @@
 enum {
     UNKNOWN_RTT_US = 5000,      /* less than any receiver waits before it asks again */
     RTCP_INTERVAL_US = 1000000,
+    REPORT_PACING = 5, /* half the rate, times this */
 };
 
-static void on_report(struct video_sender *vs, const struct rtcp_report *r, uint64_t now_ntp)
+/* RFC 3550 section 6.4.1, in units of 1/65536 s; 0: not known. */
+static int64_t round_trip_us(const struct rtcp_report *r, uint64_t now_ntp)
+{
+    int32_t rtt = (int32_t)(ntp_mid(now_ntp) - r->lsr - r->dlsr);
+    if (r->lsr == 0 || rtt < 0 || rtt > 60 * 65536) /* rounding, a clock that was set, or nonsense */
+        return 0;
+    int64_t rtt_us = (int64_t)rtt * 1000000 / 65536;
+    return rtt_us > 0 ? rtt_us : 1;
+}
+
+/* While no transport-wide feedback comes, the rate is that of the reports. */
+static void follow_reports(struct video_sender *vs, struct rtcp_events *out)
+{
+    int64_t bps = has_feedback(vs) ? 0 : video_sender_estimate_bps(vs);
+    if (bps == 0)
+        return;
+    out->feedback = true;
+    int64_t pacing = bps * REPORT_PACING / 2;
+    pacer_set_rate(&vs->pacer, pacing < vs->config.pacing_bps ? pacing : vs->config.pacing_bps);
+}
+
+static void on_report(struct video_sender *vs, const struct rtcp_report *r, int64_t now_us,
+                      uint64_t now_ntp)
 {
     vs->stats.loss_ratio = r->fraction_lost / 256.0;
-    if (r->lsr == 0)
-        return;
-    /* RFC 3550 section 6.4.1, in units of 1/65536 s. */
-    int32_t rtt = (int32_t)(ntp_mid(now_ntp) - r->lsr - r->dlsr);
-    if (rtt < 0 || rtt > 60 * 65536) /* rounding, a clock that was set, or nonsense */
-        return;
-    int64_t rtt_us = (int64_t)rtt * 1000000 / 65536;
-    rtt_us = rtt_us > 0 ? rtt_us : 1;
-    int64_t *smoothed = &vs->stats.rtt_us;
-    *smoothed = *smoothed ? (7 * *smoothed + rtt_us) / 8 : rtt_us;
+    int64_t rtt_us = round_trip_us(r, now_ntp), *smoothed = &vs->stats.rtt_us;
+    if (rtt_us > 0)
+        *smoothed = *smoothed ? (7 * *smoothed + rtt_us) / 8 : rtt_us;
+    uint32_t passed = r->highest_seq - vs->highest_seq;
+    int expected = vs->highest_known && passed < 65536 ? (int)passed : 0;
+    report_control_report(&vs->reports, expected, expected * r->fraction_lost / 256, rtt_us, now_us);
+    vs->highest_known = true;
+    vs->highest_seq = r->highest_seq;
 }
 
 static void ask_resend(struct video_sender *vs, uint16_t seq, int64_t now_us)
@@ -61,6 +82,7 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
     struct rtcp_report report;
     uint32_t ssrc = vs->config.ssrc, media = rtcp_media_ssrc(p);
     uint8_t fir_seq;
+    int64_t remb_bps;
     switch (p->type) {
     case RTCP_SR:
     case RTCP_RR:
@@ -69,7 +91,7 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
                 continue;
             vs->reporter_known = true;
             vs->reporter = rd_be32(p->body);
-            on_report(vs, &report, now_ntp);
+            on_report(vs, &report, now_us, now_ntp);
             tail_acknowledge(vs, &report);
         }
         break;
@@ -93,7 +115,8 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
             vs->fir_seen = true;
             vs->fir_seq = fir_seq;
         }
-        rtcp_remb(p, &out->remb_bps);
+        if (rtcp_remb(p, &remb_bps))
+            report_control_remb(&vs->reports, remb_bps, now_us);
         break;
     }
 }
@@ -107,6 +130,7 @@ void video_sender_on_rtcp(struct video_sender *vs, const uint8_t *data, size_t l
     int more;
     while ((more = rtcp_next(&r, &p)) > 0)
         on_packet(vs, &p, now_us, now_ntp, out);
+    follow_reports(vs, out);
     if (more < 0 || len == 0)
         vs->stats.rtcp_malformed++;
 }

@@ -139,9 +139,7 @@ static void on_rtcp(void *ctx, uint8_t *data, size_t len, int64_t now_us)
         viewer_end(v, "the viewer has left");
         return;
     }
-    if (ev.remb_bps > 0)
-        v->remb_bps = ev.remb_bps;
-    if (ev.remb_bps > 0 || ev.feedback)
+    if (ev.feedback)
         sender_update_target(v->s, now_us);
     /* A group that is passed through and still being replayed answers every request so far. */
     if (ev.key_wanted && !(v->s->coded && video_sender_queue_us(v->rtp, now_us) > 0)) {
@@ -419,11 +417,7 @@ void viewer_pump(struct viewer *v)
     sender_update_pacer(v->s, now);
 }
 
-int64_t viewer_estimate_bps(const struct viewer *v)
-{
-    int64_t bps = video_sender_estimate_bps(v->rtp);
-    return bps > 0 ? bps : v->remb_bps;
-}
+int64_t viewer_estimate_bps(const struct viewer *v) { return video_sender_estimate_bps(v->rtp); }
 
 static void reap(void *viewer) { viewer_free(viewer); }
 

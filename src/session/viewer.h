@@ -27,7 +27,6 @@ struct viewer {
     bool answered, connected, gone;
     bool held;                     /* gets nothing until the next IRAP */
     int64_t connected_us;
-    int64_t remb_bps;              /* for want of transport-wide feedback */
     int64_t purged;
     /* When a picture's encoding was done, to measure how long it waited to be sent. */
     struct {
@@ -46,7 +45,7 @@ void viewer_patch(struct viewer *v, struct whep_request *req, const char *if_mat
 void viewer_push(struct viewer *v, struct access_unit *au, int64_t now_us);
 /* Sends what is due, and sets the timer for what is not. */
 void viewer_pump(struct viewer *v);
-/* What its path carries: from transport-wide feedback, else what its REMB said; 0: unknown. */
+/* What its path carries: from transport-wide feedback, else from REMB and reports; 0: unknown. */
 int64_t viewer_estimate_bps(const struct viewer *v);
 /* Says goodbye (BYE, close_notify) and leaves the list; it is freed soon, not now. */
 void viewer_end(struct viewer *v, const char *why);

@@ -1,0 +1,284 @@
+/* Losses and what repairs them, in virtual time: a sender that follows its estimate, a path that
+ * loses packets, a receiver. What counts is which pictures are shown, and how long it takes. */
+#include "../unit/core/test_util.h"
+
+#include "hevc/nal.h"
+#include "jitter/video_receiver.h"
+#include "rtp/video_sender.h"
+#include "sim_path.h"
+
+enum { FPS = 30, QUEUE_US = 100000, KEY_GAP_US = 300000, MAX_PICTURES = 4000, NOISE = 1 << 20 };
+static const int64_t SECOND = 1000000;
+
+struct world {
+    int64_t now_us, steps;
+    uint64_t seed;
+    struct sim_path path, back;
+    struct sim_link media, feedback;
+    int64_t media_at_us, feedback_at_us;
+    struct video_sender *sender;
+    struct video_receiver *receiver;
+    int64_t next_picture_us, gap_us;
+    int64_t picture_bytes; /* 0: as many as the rate allows */
+    bool key_wanted;
+    int64_t key_us, keys;
+    int64_t pushed, shown, skipped, last_shown_us, longest_gap_us;
+    int64_t latency_us[MAX_PICTURES];
+    uint8_t *clip, *noise;
+    size_t clip_len;
+};
+
+static uint64_t ntp_of(int64_t us) { return (uint64_t)us * 4294967296 / 1000000 + (1ull << 60); }
+static int64_t us_of(uint64_t ntp) { return (int64_t)((ntp - (1ull << 60)) * 1000000 >> 32); }
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+struct setup {
+    int64_t bps, rtt_us;
+    double loss, burst;
+    bool no_twcc;
+    uint64_t seed;
+};
+
+static void open_world(struct world *w, const struct setup *s)
+{
+    memset(w, 0, sizeof *w);
+    w->seed = s->seed * 0x9e3779b97f4a7c15u + 1;
+    w->now_us = 5 * SECOND;
+    w->path = (struct sim_path){.bps = s->bps, .queue_ms = 300, .delay_us = s->rtt_us / 2,
+                                .loss = s->loss, .burst_loss = s->burst, .seed = w->seed + 1};
+    w->back = (struct sim_path){.bps = 10000000, .queue_ms = 500, .delay_us = s->rtt_us / 2,
+                                .loss = s->loss, .burst_loss = s->burst, .seed = w->seed + 2};
+    w->clip = read_data("core/aud-98x54.hevc", &w->clip_len);
+    w->noise = malloc(NOISE);
+    memset(w->noise, 0x5a, NOISE);
+    struct video_sender_config sc;
+    video_sender_default_config(&sc);
+    sc.ssrc = 0x1111;
+    sc.rtx_ssrc = 0x2222;
+    sc.pt = 49;
+    sc.rtx_pt = 50;
+    sc.first_seq = 65000;
+    sc.aggregate = true;
+    sc.ext = (struct rtp_ext_ids){.abs_send_time = 3, .abs_capture_time = 4};
+    if (!s->no_twcc)
+        sc.ext.twcc = 2;
+    sc.cc = (struct cc_config){.start_bps = 3000000, .min_bps = 100000, .max_bps = 20000000};
+    strcpy(sc.cname, "sim");
+    w->sender = video_sender_new(&sc);
+    struct video_receiver_config rc;
+    video_receiver_default_config(&rc);
+    rc.local_ssrc = 0x3333;
+    rc.pt = 49;
+    rc.rtx_pt = sc.rtx_pt;
+    rc.ext = sc.ext;
+    rc.nack = rc.pli = true;
+    rc.twcc = !s->no_twcc;
+    w->receiver = video_receiver_new(&rc);
+    assert_non_null(w->sender);
+    assert_non_null(w->receiver);
+    w->next_picture_us = w->now_us;
+    w->gap_us = SECOND / FPS;
+    w->key_wanted = true;
+    w->key_us = -KEY_GAP_US;
+}
+
+static void close_world(struct world *w)
+{
+    video_sender_free(&w->sender);
+    video_receiver_free(&w->receiver);
+    sim_clear(&w->media);
+    sim_clear(&w->feedback);
+    free(w->clip);
+    free(w->noise);
+}
+
+static void push_picture(struct world *w, size_t bytes, bool key)
+{
+    struct access_unit *au = access_unit_new(bytes + 1024);
+    size_t pos = 0;
+    struct nal n;
+    while (key && annexb_next(w->clip, w->clip_len, &pos, &n) && !nal_is_vcl(nal_type(&n)))
+        if (nal_type(&n) != NAL_AUD)
+            assert_true(au_append_nal(au, n.data, n.len));
+    w->noise[0] = (uint8_t)((key ? NAL_IDR_W_RADL : NAL_TRAIL_R) << 1);
+    w->noise[1] = 1;
+    w->noise[2] = 0xaf;
+    assert_true(au_append_nal(au, w->noise, bytes < 100 ? 100 : bytes < NOISE ? bytes : NOISE));
+    au->pts_us = au->capture_us = w->now_us;
+    au->pic_id = (uint64_t)++w->pushed;
+    au->irap = key;
+    assert_true(video_sender_push(w->sender, au, ntp_of(w->now_us), w->now_us));
+    access_unit_unref(&au);
+}
+
+static void next_picture(struct world *w)
+{
+    w->next_picture_us += w->gap_us;
+    if (video_sender_queue_us(w->sender, w->now_us) > QUEUE_US) {
+        w->skipped++;
+        return;
+    }
+    bool key = w->key_wanted && w->now_us - w->key_us >= KEY_GAP_US;
+    int64_t bps = video_sender_estimate_bps(w->sender);
+    double bytes = (double)(bps ? bps : 3000000) * 0.95 / 8 / FPS * (0.7 + 0.6 * sim_random(&w->seed));
+    if (w->picture_bytes)
+        bytes = (double)w->picture_bytes;
+    if (key) {
+        w->key_wanted = false;
+        w->key_us = w->now_us;
+        w->keys++;
+        bytes *= 2;
+    }
+    push_picture(w, (size_t)bytes, key);
+}
+
+static void show(struct world *w, const struct access_unit *au)
+{
+    if (w->last_shown_us && w->now_us - w->last_shown_us > w->longest_gap_us)
+        w->longest_gap_us = w->now_us - w->last_shown_us;
+    w->last_shown_us = w->now_us;
+    if (w->shown < MAX_PICTURES)
+        w->latency_us[w->shown++] = w->now_us - us_of(au->capture_ntp);
+}
+
+static void exchange(struct world *w)
+{
+    struct rtp_packet p;
+    struct sim_packet in;
+    struct access_unit *au;
+    uint8_t buf[1500];
+    size_t n;
+    int64_t now = w->now_us;
+    while (video_sender_poll(w->sender, now, &p))
+        sim_path_send(&w->path, &w->media, &w->media_at_us, p.data, p.len, now);
+    while ((n = video_sender_rtcp(w->sender, now, ntp_of(now), buf, sizeof buf)))
+        sim_path_send(&w->path, &w->media, &w->media_at_us, buf, n, now);
+    while (sim_receive(&w->media, now, &in)) {
+        bool bye;
+        if (in.data[1] >= 192 && in.data[1] <= 223)
+            video_receiver_on_rtcp(w->receiver, in.data, in.len, now, &bye);
+        else
+            video_receiver_on_rtp(w->receiver, in.data, in.len, now);
+        free(in.data);
+    }
+    while ((au = video_receiver_poll(w->receiver, now))) {
+        show(w, au);
+        access_unit_unref(&au);
+    }
+    while ((n = video_receiver_rtcp(w->receiver, now, buf, sizeof buf)))
+        sim_path_send(&w->back, &w->feedback, &w->feedback_at_us, buf, n, now);
+    while (sim_receive(&w->feedback, now, &in)) {
+        struct rtcp_events e;
+        video_sender_on_rtcp(w->sender, in.data, in.len, now, ntp_of(now), &e);
+        w->key_wanted |= e.key_wanted;
+        free(in.data);
+    }
+}
+
+static void run_for(struct world *w, int64_t us)
+{
+    int64_t end_us = w->now_us + us;
+    while (w->now_us < end_us) {
+        if (w->now_us >= w->next_picture_us)
+            next_picture(w);
+        exchange(w);
+        int64_t next = min64(end_us, w->next_picture_us);
+        next = min64(next, video_sender_next_us(w->sender));
+        next = min64(next, video_sender_rtcp_next_us(w->sender));
+        next = min64(next, video_receiver_next_us(w->receiver, w->now_us));
+        next = min64(next, min64(sim_next_us(&w->media), sim_next_us(&w->feedback)));
+        w->now_us = next > w->now_us ? next : w->now_us + 1;
+        assert_true(++w->steps < 20000000); /* no busy loop */
+    }
+}
+
+static void forget(struct world *w)
+{
+    w->pushed = w->shown = w->skipped = w->keys = w->longest_gap_us = 0;
+    sim_path_reset_counts(&w->path);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static int64_t latency_us(struct world *w, double share)
+{
+    qsort(w->latency_us, (size_t)w->shown, sizeof w->latency_us[0], by_value);
+    return w->shown ? w->latency_us[(int64_t)(share * (double)(w->shown - 1))] : 0;
+}
+
+/* A peer without transport-wide feedback: receiver reports alone find the rate of the path. */
+static void reports_alone(void **state)
+{
+    (void)state;
+    static const struct setup cases[] = {
+        {.bps = 6000000, .rtt_us = 40000, .no_twcc = true},
+        {.bps = 1500000, .rtt_us = 80000, .no_twcc = true},
+        {.bps = 6000000, .rtt_us = 50000, .loss = 0.05, .no_twcc = true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct world w;
+        struct setup s = cases[i];
+        s.seed = i + 1;
+        open_world(&w, &s);
+        run_for(&w, 20 * SECOND);
+        forget(&w);
+        run_for(&w, 40 * SECOND);
+        double use = (double)w.path.carried_bytes * 8 / 40 / (double)s.bps;
+        print_message("reports alone, %lld b/s: use %.2f, queue p50 %d p95 %d ms, shown %lld of "
+                      "%lld, keys %lld\n", (long long)s.bps, use, sim_path_delay_ms(&w.path, 0.5),
+                      sim_path_delay_ms(&w.path, 0.95), (long long)w.shown, (long long)w.pushed,
+                      (long long)w.keys);
+        assert_true(use >= 0.6);
+        assert_true(sim_path_delay_ms(&w.path, 0.5) <= 100);
+        assert_true(w.shown >= w.pushed * 95 / 100);
+        close_world(&w);
+    }
+}
+
+/* A keystroke every two seconds on a path that loses 5 %: each is seen within 2 RTT + 50 ms. */
+static void keystrokes(void **state)
+{
+    (void)state;
+    int64_t late = 0, all = 0, probes = 0, worst = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world w;
+        struct setup s = {.bps = 10000000, .rtt_us = 50000, .loss = 0.05, .seed = seed};
+        open_world(&w, &s);
+        w.picture_bytes = 800;
+        run_for(&w, 2 * SECOND);
+        w.gap_us = 2 * SECOND;
+        run_for(&w, 4 * SECOND);
+        forget(&w);
+        struct video_sender_stats before, after;
+        video_sender_get_stats(w.sender, w.now_us, &before);
+        run_for(&w, 200 * SECOND);
+        video_sender_get_stats(w.sender, w.now_us, &after);
+        assert_int_equal(w.shown, w.pushed);
+        assert_int_equal(w.keys, 0);
+        worst = latency_us(&w, 1) > worst ? latency_us(&w, 1) : worst;
+        for (int64_t i = 0; i < w.shown; i++)
+            late += w.latency_us[i] > 2 * s.rtt_us + 50000;
+        all += w.shown;
+        probes += after.packets_retransmitted - before.packets_retransmitted;
+        close_world(&w);
+    }
+    print_message("%lld keystrokes: %lld later than 2 RTT + 50 ms, worst %lld ms, %.1f repeats each\n",
+                  (long long)all, (long long)late, (long long)worst / 1000,
+                  (double)probes / (double)all);
+    assert_true(all >= 990);
+    assert_true(late * 1000 <= all * 3); /* three losses in a row are 1 in 8000 */
+    assert_true(probes <= 4 * all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reports_alone),
+        cmocka_unit_test(keystrokes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
