@@ -62,12 +62,14 @@ HEVCAST_API void hevcast_set_log_hooks(void (*before)(void), void (*after)(void)
 enum hevcast_event_type {
     HEVCAST_EVENT_LISTENING,     /* sender: text is the address to open */
     HEVCAST_EVENT_VIEWER_JOINED, /* sender: its offer was answered; viewer_id */
-    HEVCAST_EVENT_CONNECTED,     /* keys are exchanged; sender: viewer_id; text: the path in use */
+    HEVCAST_EVENT_CONNECTED,     /* keys are exchanged, or again after LOST; sender: viewer_id; text: the path */
     HEVCAST_EVENT_VIEWER_LEFT,   /* sender: viewer_id; text: why */
     HEVCAST_EVENT_FIRST_PICTURE, /* receiver: width, height */
     HEVCAST_EVENT_RESIZED,       /* receiver: width, height */
     HEVCAST_EVENT_NOTICE,        /* text: something that a person should know, and it goes on */
     HEVCAST_EVENT_ENDED,         /* text: why; error: 0 or an enum hevcast_error */
+    HEVCAST_EVENT_LOST,          /* receiver: the connection; text: why. CONNECTED follows, or ENDED */
+    HEVCAST_EVENT_RECONNECTING,  /* receiver: it failed, and is tried again soon; text: why */
 };
 
 typedef struct hevcast_event {
@@ -124,6 +126,8 @@ typedef struct hevcast_receiver_stats {
     int64_t latency_p50_us, latency_p95_us; /* capture to decoded, from abs-capture-time; with the
                                                clocks of both machines; 0: unknown */
     int width, height;
+    bool connected;
+    int64_t reconnects; /* how often it was connected again after it was lost */
     double fps; /* of the last second */
     int stage_count, queue_count;
     hevcast_stage_stats stage[HEVCAST_MAX_STAGES];
@@ -251,6 +255,8 @@ typedef struct hevcast_receiver_config {
     enum hevcast_pix_fmt raw_fmt; /* of raw_path; default HEVCAST_PIX_AUTO */
     bool stop_on_resize;       /* raw, y4m: end instead of scaling; default false */
     const char *record_path;   /* .mkv or .mp4; default NULL */
+    int64_t reconnect_us;      /* how long a connection that was lost is tried for; 0: not at all;
+                                  default -1: for ever. A share that says goodbye is not lost */
     int64_t max_frames;        /* end after so many decoded pictures; default 0: never */
 
     /* Any may be NULL. on_event: network or main thread. on_access_unit: network thread, in

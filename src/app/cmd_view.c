@@ -22,6 +22,8 @@ static const char help[] =
     "  --bearer T            for WHEP servers that want a token\n"
     "  --ice-server URL      stun:HOST or turn:USER:PASSWORD@HOST; repeatable\n"
     "  --tls-pin SHA256      trust exactly this certificate\n"
+    "  --reconnect SECONDS   how long a connection that was lost is tried for (default: for ever;\n"
+    "                        0: not at all)\n"
     "  --fullscreen          start so\n"
     "  --stats FILE|-        statistics as lines of JSON\n"
     "  -q, -v, -vv           quiet; more; all\n"
@@ -30,7 +32,7 @@ static const char help[] =
     "In the window: F full screen, S statistics, Q or Esc ends.\n";
 
 enum { OPT_NO_WINDOW = 1, OPT_RAW, OPT_PIX_FMT, OPT_Y4M, OPT_RECORD, OPT_FRAMES, OPT_DECODER,
-       OPT_ON_RESIZE, OPT_BEARER, OPT_TLS_PIN, OPT_FULLSCREEN };
+       OPT_ON_RESIZE, OPT_BEARER, OPT_TLS_PIN, OPT_FULLSCREEN, OPT_RECONNECT };
 
 static const struct option options[] = {
     {"no-window", no_argument, NULL, OPT_NO_WINDOW},
@@ -44,6 +46,7 @@ static const struct option options[] = {
     {"bearer", required_argument, NULL, OPT_BEARER},
     {"tls-pin", required_argument, NULL, OPT_TLS_PIN},
     {"fullscreen", no_argument, NULL, OPT_FULLSCREEN},
+    {"reconnect", required_argument, NULL, OPT_RECONNECT},
     COMMON_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -97,6 +100,11 @@ static bool take_option(void *ctx, int c, const char *arg)
     case OPT_BEARER: k->bearer = arg; return true;
     case OPT_TLS_PIN: k->tls_pin = arg; return true;
     case OPT_FULLSCREEN: k->fullscreen = true; return true;
+    case OPT_RECONNECT:
+        if (!parse_int("--reconnect", arg, 0, 100000000, &n))
+            return false;
+        k->reconnect_us = n * 1000000ll;
+        return true;
     default: return common_option(&s->o, c, arg) > 0;
     }
 }
@@ -110,6 +118,14 @@ static void on_event(void *ctx, const hevcast_event *e)
         o = run_json_event("connected", e->t_us);
         cJSON_AddStringToObject(o, "path", e->text);
         status_note("connected (%s)", e->text);
+        break;
+    case HEVCAST_EVENT_LOST:
+    case HEVCAST_EVENT_RECONNECTING:
+        o = run_json_event(e->type == HEVCAST_EVENT_LOST ? "connection-lost" : "reconnecting",
+                           e->t_us);
+        cJSON_AddStringToObject(o, "reason", e->text);
+        if (e->type == HEVCAST_EVENT_LOST)
+            status_note("connection lost: %s; reconnecting (Ctrl-C ends)", e->text);
         break;
     case HEVCAST_EVENT_FIRST_PICTURE:
     case HEVCAST_EVENT_RESIZED:
@@ -143,11 +159,12 @@ static cJSON *stats_json(const hevcast_receiver_stats *st)
         {"freeze_us", st->freeze_us}, {"bytes_received", st->bytes_received},
         {"bitrate_bps", st->bitrate_bps}, {"jitter_us", st->jitter_us},
         {"latency_p50_us", st->latency_p50_us}, {"latency_p95_us", st->latency_p95_us},
-        {"width", st->width}, {"height", st->height}};
+        {"width", st->width}, {"height", st->height}, {"reconnects", st->reconnects}};
     cJSON *o = run_json_event("stats", st->t_us);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         cJSON_AddNumberToObject(o, fields[i].name, (double)fields[i].value);
     cJSON_AddNumberToObject(o, "fps", st->fps);
+    cJSON_AddBoolToObject(o, "connected", st->connected);
     json_add_queues(o, st->queue, st->queue_count);
     json_add_stages(o, st->stage, st->stage_count);
     return o;
@@ -158,6 +175,10 @@ static void tick(void *object, struct run *run)
     hevcast_receiver_stats st;
     hevcast_receiver_get_stats(object, &st);
     run_write_json(run, stats_json(&st));
+    if (!st.connected && st.packets_received > 0) {
+        status_set("reconnecting; %dx%d was the last picture", st.width, st.height);
+        return;
+    }
     status_set("%dx%d  %.0f fps  %.2f Mb/s  latency %.1f ms (95 %%: %.1f)  lost %lld  recovered %lld",
                st.width, st.height, st.fps, (double)st.bitrate_bps / 1e6,
                (double)st.latency_p50_us / 1e3, (double)st.latency_p95_us / 1e3,

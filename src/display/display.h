@@ -23,6 +23,9 @@ struct display_ops {
     int (*show)(struct display *d, const struct picture *pic);
     /* Text drawn over the picture from the next draw on, lines by \n; NULL: none. Copied. */
     void (*overlay)(struct display *d, const char *text);
+    /* Text in the middle of a darkened picture, lines by \n: what is shown is not the present.
+     * NULL: none. Copied; drawn by the next wait. */
+    void (*message)(struct display *d, const char *text);
     /* Waits for a window event, at most timeout_us; redraws by itself when exposed or resized. */
     enum display_event (*wait)(struct display *d, int64_t timeout_us);
     void (*wake)(struct display *d); /* any thread: makes wait return DISPLAY_NONE */

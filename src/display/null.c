@@ -52,6 +52,12 @@ static void null_overlay(struct display *base, const char *text)
     (void)text;
 }
 
+static void null_message(struct display *base, const char *text)
+{
+    (void)base;
+    (void)text;
+}
+
 static enum display_event null_wait(struct display *base, int64_t timeout_us)
 {
     struct null_display *d = (struct null_display *)base;
@@ -94,6 +100,7 @@ const struct display_ops display_null = {
     .open = null_open,
     .show = null_show,
     .overlay = null_overlay,
+    .message = null_message,
     .wait = null_wait,
     .wake = null_wake,
     .close = null_close,

@@ -13,6 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Text that is drawn over the picture. */
+struct label {
+    char *text; /* NULL: none */
+    SDL_Texture *texture;
+    int scale; /* 0: must be drawn again */
+    int w, h;
+};
+
 struct sdl_display {
     struct display base;
     struct display *idle; /* what `wait` waits on while there is no window */
@@ -26,10 +34,7 @@ struct sdl_display {
     SDL_Texture *picture; /* the last one shown */
     Uint32 format;
     int width, height;
-    char *text; /* NULL: none */
-    SDL_Texture *overlay;
-    int overlay_scale; /* 0: must be drawn again */
-    int overlay_w, overlay_h;
+    struct label overlay, message;
     bool dirty; /* what the window shows is not what it should */
 };
 
@@ -243,36 +248,61 @@ static int upload(struct sdl_display *d, const struct picture *pic)
 }
 
 /* Draws the text into its texture: white on what darkens the picture. */
-static void prepare_overlay(struct sdl_display *d, int scale)
+static void prepare_label(struct sdl_display *d, struct label *l, int scale)
 {
     enum { MARGIN = 3 };
     int columns, lines;
-    font_measure(d->text, &columns, &lines);
+    font_measure(l->text, &columns, &lines);
     int w = (columns * FONT_CELL_W + 2 * MARGIN) * scale;
     int h = (lines * FONT_CELL_H + 2 * MARGIN) * scale;
-    if (!d->overlay || w != d->overlay_w || h != d->overlay_h) {
-        if (d->overlay)
-            SDL_DestroyTexture(d->overlay);
-        d->overlay = SDL_CreateTexture(d->renderer, SDL_PIXELFORMAT_ARGB8888,
+    if (!l->texture || w != l->w || h != l->h) {
+        if (l->texture)
+            SDL_DestroyTexture(l->texture);
+        l->texture = SDL_CreateTexture(d->renderer, SDL_PIXELFORMAT_ARGB8888,
                                        SDL_TEXTUREACCESS_STREAMING, w, h);
-        if (!d->overlay)
+        if (!l->texture)
             return;
-        SDL_SetTextureBlendMode(d->overlay, SDL_BLENDMODE_BLEND);
-        d->overlay_w = w;
-        d->overlay_h = h;
+        SDL_SetTextureBlendMode(l->texture, SDL_BLENDMODE_BLEND);
+        l->w = w;
+        l->h = h;
     }
     void *pixels;
     int pitch;
-    if (SDL_LockTexture(d->overlay, NULL, &pixels, &pitch) != 0)
+    if (SDL_LockTexture(l->texture, NULL, &pixels, &pitch) != 0)
         return;
     uint32_t *p = pixels;
     int stride = pitch / 4, m = MARGIN * scale;
     for (int y = 0; y < h; y++)
         for (int x = 0; x < w; x++)
             p[(ptrdiff_t)y * stride + x] = 0xc0000000;
-    font_draw(p + (ptrdiff_t)m * stride + m, stride, w - m, h - m, d->text, scale, 0xffffffff);
-    SDL_UnlockTexture(d->overlay);
-    d->overlay_scale = scale;
+    font_draw(p + (ptrdiff_t)m * stride + m, stride, w - m, h - m, l->text, scale, 0xffffffff);
+    SDL_UnlockTexture(l->texture);
+    l->scale = scale;
+}
+
+/* In the middle of w x h; of 0 x 0: in the corner. */
+static void draw_label(struct sdl_display *d, struct label *l, int scale, int w, int h)
+{
+    if (l->scale != scale)
+        prepare_label(d, l, scale);
+    SDL_Rect r = {4 * scale, 4 * scale, l->w, l->h};
+    if (w) {
+        r.x = (w - l->w) / 2;
+        r.y = (h - l->h) / 2;
+    }
+    if (l->texture)
+        SDL_RenderCopy(d->renderer, l->texture, NULL, &r);
+}
+
+/* As large as fits three quarters of the window, at most 1/20 of its height a line. */
+static int message_scale(const struct sdl_display *d, int w, int h)
+{
+    int columns, lines;
+    font_measure(d->message.text, &columns, &lines);
+    int across = columns > 0 ? w * 3 / 4 / (columns * FONT_CELL_W) : 1;
+    int scale = h / (20 * FONT_CELL_H) + 1;
+    scale = across < scale ? across : scale;
+    return scale < 1 ? 1 : scale;
 }
 
 static void draw(struct sdl_display *d)
@@ -287,15 +317,16 @@ static void draw(struct sdl_display *d)
         SDL_Rect r = fit(w, h, d->width, d->height);
         SDL_RenderCopy(d->renderer, d->picture, NULL, &r);
     }
-    if (d->text) {
-        int scale = (h + 240) / 480;
-        scale = scale < 1 ? 1 : scale;
-        if (d->overlay_scale != scale)
-            prepare_overlay(d, scale);
-        SDL_Rect r = {4 * scale, 4 * scale, d->overlay_w, d->overlay_h};
-        if (d->overlay)
-            SDL_RenderCopy(d->renderer, d->overlay, NULL, &r);
+    int scale = (h + 240) / 480;
+    scale = scale < 1 ? 1 : scale;
+    if (d->message.text) {
+        SDL_SetRenderDrawBlendMode(d->renderer, SDL_BLENDMODE_BLEND);
+        SDL_SetRenderDrawColor(d->renderer, 0, 0, 0, 0x90);
+        SDL_RenderFillRect(d->renderer, NULL);
+        draw_label(d, &d->message, message_scale(d, w, h), w, h);
     }
+    if (d->overlay.text)
+        draw_label(d, &d->overlay, scale, 0, 0);
     SDL_RenderPresent(d->renderer);
 }
 
@@ -310,17 +341,28 @@ static int sdl_show(struct display *base, const struct picture *pic)
     return e;
 }
 
+static void set_label(struct sdl_display *d, struct label *l, const char *text)
+{
+    if (text && !*text)
+        text = NULL;
+    if (text ? l->text && strcmp(text, l->text) == 0 : !l->text)
+        return;
+    free(l->text);
+    l->text = text ? strdup(text) : NULL;
+    l->scale = 0;
+    d->dirty = true;
+}
+
 static void sdl_overlay(struct display *base, const char *text)
 {
     struct sdl_display *d = (struct sdl_display *)base;
-    if (text && !*text)
-        text = NULL;
-    if (text ? d->text && strcmp(text, d->text) == 0 : !d->text)
-        return;
-    free(d->text);
-    d->text = text ? strdup(text) : NULL;
-    d->overlay_scale = 0;
-    d->dirty = true;
+    set_label(d, &d->overlay, text);
+}
+
+static void sdl_message(struct display *base, const char *text)
+{
+    struct sdl_display *d = (struct sdl_display *)base;
+    set_label(d, &d->message, text);
 }
 
 static enum display_event on_key(struct sdl_display *d, const SDL_KeyboardEvent *key)
@@ -395,8 +437,10 @@ static void sdl_close(struct display *base)
 {
     struct sdl_display *d = (struct sdl_display *)base;
     atomic_store(&d->has_window, false);
-    if (d->overlay)
-        SDL_DestroyTexture(d->overlay);
+    if (d->overlay.texture)
+        SDL_DestroyTexture(d->overlay.texture);
+    if (d->message.texture)
+        SDL_DestroyTexture(d->message.texture);
     if (d->picture)
         SDL_DestroyTexture(d->picture);
     if (d->renderer)
@@ -405,7 +449,8 @@ static void sdl_close(struct display *base)
         SDL_DestroyWindow(d->window);
     SDL_QuitSubSystem(SDL_INIT_VIDEO);
     display_null.close(d->idle);
-    free(d->text);
+    free(d->overlay.text);
+    free(d->message.text);
     free(d);
 }
 
@@ -415,6 +460,7 @@ const struct display_ops display_sdl = {
     .open = sdl_open,
     .show = sdl_show,
     .overlay = sdl_overlay,
+    .message = sdl_message,
     .wait = sdl_wait,
     .wake = sdl_wake,
     .close = sdl_close,

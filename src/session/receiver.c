@@ -13,11 +13,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { OVERLAY_INTERVAL_US = 500000, CLOSE_TIMEOUT_US = 4000000 };
+enum { OVERLAY_INTERVAL_US = 500000, MESSAGE_INTERVAL_US = 250000, CLOSE_TIMEOUT_US = 4000000 };
 
 void hevcast_receiver_default_config(hevcast_receiver_config *c)
 {
-    *c = (hevcast_receiver_config){.decoder = "auto", .raw_fmt = HEVCAST_PIX_AUTO};
+    *c = (hevcast_receiver_config){.decoder = "auto", .raw_fmt = HEVCAST_PIX_AUTO,
+                                    .reconnect_us = -1};
 }
 
 static int check_config(const hevcast_receiver_config *c)
@@ -48,7 +49,7 @@ static int copy_config(struct hevcast_receiver *r, const hevcast_receiver_config
     int n = ice_servers_parse(r->ice_servers, c->ice_servers, c->ice_server_count);
     if (n < 0)
         return n;
-    r->ice_server_count = n;
+    r->ice_server_count = r->own_ice_server_count = n;
     return 0;
 }
 
@@ -209,6 +210,21 @@ static void write_overlay(struct hevcast_receiver *r, char *text, size_t len)
                           (long long)st.queue[i].capacity, (long long)st.queue[i].drops);
 }
 
+/* Breaks at spaces, so that no line has more than width characters where that is possible. */
+static void wrap_lines(char *text, int width)
+{
+    char *space = NULL, *start = text;
+    for (char *p = text; *p; p++) {
+        if (*p == ' ')
+            space = p;
+        if (p - start >= width && space) {
+            *space = '\n';
+            start = space + 1;
+            space = NULL;
+        }
+    }
+}
+
 static void refresh_overlay(struct hevcast_receiver *r, int64_t now)
 {
     if (!r->overlay_on || now < r->overlay_at_us)
@@ -217,6 +233,27 @@ static void refresh_overlay(struct hevcast_receiver *r, int64_t now)
     write_overlay(r, text, sizeof text);
     r->display->ops->overlay(r->display, text);
     r->overlay_at_us = now + OVERLAY_INTERVAL_US;
+}
+
+/* The connection was lost: the last picture stays, and this over it. */
+static void refresh_message(struct hevcast_receiver *r)
+{
+    char text[400], why[sizeof r->shown.why];
+    pthread_mutex_lock(&r->stats_lock);
+    bool lost = r->shown.lost;
+    int64_t retry_at_us = r->shown.retry_at_us;
+    memcpy(why, r->shown.why, sizeof why);
+    pthread_mutex_unlock(&r->stats_lock);
+    if (!lost && !r->message_on)
+        return;
+    r->message_on = lost;
+    long long left_s = (retry_at_us - clock_now_us() + 999999) / 1000000;
+    wrap_lines(why, 48);
+    if (left_s > 0)
+        snprintf(text, sizeof text, "Reconnecting in %lld s\n%s", left_s, why);
+    else
+        snprintf(text, sizeof text, "Reconnecting\n%s", why);
+    r->display->ops->message(r->display, lost ? text : NULL);
 }
 
 static void show_newest(struct hevcast_receiver *r)
@@ -237,6 +274,8 @@ static int64_t window_timeout(const struct hevcast_receiver *r, int64_t now, int
     int64_t until = deadline;
     if (r->overlay_on && r->overlay_at_us < until)
         until = r->overlay_at_us;
+    if (r->message_on && now + MESSAGE_INTERVAL_US < until) /* it counts the seconds down */
+        until = now + MESSAGE_INTERVAL_US;
     return until > now ? until - now : 0;
 }
 
@@ -249,6 +288,7 @@ static int wait_with_window(struct hevcast_receiver *r, int64_t timeout_us)
             return result(r);
         show_newest(r);
         refresh_overlay(r, clock_now_us());
+        refresh_message(r);
         now = clock_now_us();
         int64_t wait_us = window_timeout(r, now, deadline);
         enum display_event ev = r->display->ops->wait(r->display, wait_us);
@@ -294,6 +334,7 @@ void hevcast_receiver_get_stats(hevcast_receiver *r, hevcast_receiver_stats *st)
         .packets_lost = n->packets_lost, .packets_recovered = n->packets_recovered,
         .nacks = n->nacks, .plis = n->plis, .freezes = c->freezes, .freeze_us = c->freeze_us,
         .bytes_received = n->bytes_received, .bitrate_bps = c->bitrate_bps,
+        .connected = r->shown.up, .reconnects = c->reconnects,
         .jitter_us = n->jitter_us, .width = c->width, .height = c->height, .fps = c->fps,
         .latency_p50_us = duration_percentile(&c->latency, 50),
         .latency_p95_us = duration_percentile(&c->latency, 95),

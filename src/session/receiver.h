@@ -15,7 +15,9 @@
 #include "hevcast/hevcast.h"
 #include "jitter/video_receiver.h"
 #include "net/loop.h"
+#include "net/netwatch.h"
 #include "session/options.h"
+#include "session/reconnect.h"
 #include "signal/sdp.h"
 #include "signal/whep_client.h"
 #include "transport/peer.h"
@@ -32,7 +34,7 @@ enum {
 enum receiver_stage { RSTAGE_NETWORK, RSTAGE_DECODE, RSTAGE_DISPLAY, RSTAGE_COUNT };
 
 struct receiver_counters {
-    int64_t frames_decoded, freezes, freeze_us;
+    int64_t frames_decoded, freezes, freeze_us, reconnects;
     int width, height;
     struct duration_stats stage[RSTAGE_COUNT], latency;
     /* Of the last whole second. */
@@ -41,12 +43,31 @@ struct receiver_counters {
     int64_t bitrate_bps;
 };
 
+/* See receiver_link.c. Net thread. */
+enum link_phase { PHASE_ASKING, PHASE_GATHERING, PHASE_ANSWER, PHASE_CHECKING, PHASE_UP,
+                  PHASE_WAITING };
+
+struct receiver_link {
+    enum link_phase phase;
+    bool ever;               /* was connected once: it is made again when it is lost */
+    bool restart;            /* the attempt is an ICE restart, else a new session */
+    bool restartable;        /* there is a session that may take one */
+    int tries;
+    int told_candidates;     /* that the server knows of */
+    int64_t lost_us;         /* since when; 0: it is not */
+    int64_t up_us, deaf_until_us, silence_at_us;
+    char why[200];           /* it was lost, or could not be made again */
+    struct heartbeat heartbeat;
+    struct loop_timer *step, *silence;
+    struct netwatch *watch;  /* NULL: changes of the network are not told */
+};
+
 struct hevcast_receiver {
     /* Set by hevcast_receiver_new, constant afterwards. */
     hevcast_receiver_config config; /* its strings are in `strings` */
     struct string_bag strings;
     struct ice_server ice_servers[ICE_MAX_SERVERS]; /* then net thread: the server's are added */
-    int ice_server_count;
+    int ice_server_count, own_ice_server_count; /* all of them; without the server's */
     int64_t start_us;
     int ended_fd;   /* eventfd: written once, when all is over */
     int wake_fd;    /* eventfd: hevcast_receiver_wait should look again (no window) */
@@ -63,11 +84,17 @@ struct hevcast_receiver {
     struct record *record;           /* net thread pushes */
     struct display *display;         /* main thread */
     bool overlay_on;                 /* main thread */
+    bool message_on;                 /* main thread */
     int64_t overlay_at_us;           /* main thread */
 
     pthread_mutex_t stats_lock; /* guards: */
     struct receiver_counters counters;
     struct video_receiver_stats net_stats; /* what the net thread wrote last */
+    struct {
+        bool up, lost;
+        int64_t retry_at_us; /* 0: it is being tried */
+        char why[200];
+    } shown; /* of the connection */
     int end_error;
     char end_text[256];
 
@@ -82,14 +109,19 @@ struct hevcast_receiver {
     /* Net thread alone, from its start on. */
     struct loop *loop;
     struct loop_event *stop_event, *key_event;
-    struct loop_timer *timer, *gather_timer, *stats_timer;
+    struct loop_timer *timer, *stats_timer;
     struct whep_client *whep;
     struct dtls_identity *identity;
     struct peer *peer;
     struct video_receiver *rtp;
     struct sdp_agreed agreed;
     struct sdp_local local;
-    bool posted, answered, connected, leaving, shut_down;
+    struct receiver_link link;
+    bool connected; /* the peer may send, though nobody may hear it */
+    bool leaving, shut_down;
+    bool new_stream; /* no access unit of it was handed out yet */
+    int64_t pts_shift_us, last_pts_us, last_unit_us; /* so that time goes on in a new stream */
+    struct video_receiver_stats before; /* of the sessions before this one */
 };
 
 /* receiver_net.c */
@@ -108,8 +140,11 @@ int receiver_make_rtp(struct hevcast_receiver *r); /* as `agreed` says */
 /* receiver_link.c */
 void receiver_link_describe(struct sdp_local *l, const struct dtls_identity *identity);
 void receiver_link_begin(void *receiver);
-void receiver_link_timer(void *receiver);
 void receiver_link_stop(void *receiver);
+/* An authenticated packet came; report: RTCP. */
+void receiver_link_alive(struct hevcast_receiver *r, int64_t now_us, bool report);
+bool receiver_link_open(struct hevcast_receiver *r);
+void receiver_link_close(struct hevcast_receiver *r);
 /* receiver_decode.c */
 void *receiver_decode_main(void *receiver);
 

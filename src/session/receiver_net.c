@@ -46,6 +46,14 @@ static void note_decoded(struct hevcast_receiver *r)
 static void hand_out(struct hevcast_receiver *r, struct access_unit *au)
 {
     note_decoded(r);
+    if (r->new_stream) { /* its own time begins anywhere */
+        r->new_stream = false;
+        r->pts_shift_us = r->last_pts_us + (clock_now_us() - r->last_unit_us) - au->pts_us;
+        au->after_loss = true;
+    }
+    au->pts_us += r->pts_shift_us;
+    r->last_pts_us = au->pts_us;
+    r->last_unit_us = clock_now_us();
     if (r->config.on_access_unit) {
         hevcast_access_unit out = {.data = au->data, .len = au->len, .pts_us = au->pts_us,
                                    .keyframe = au->irap};
@@ -82,6 +90,7 @@ void receiver_on_rtp(void *ctx, uint8_t *data, size_t len, int64_t now_us)
     struct hevcast_receiver *r = ctx;
     if (!r->rtp)
         return;
+    receiver_link_alive(r, now_us, false);
     video_receiver_on_rtp(r->rtp, data, len, now_us);
     receiver_pump(r);
 }
@@ -96,7 +105,8 @@ void receiver_on_rtcp(void *ctx, uint8_t *data, size_t len, int64_t now_us)
     if (bye)
         receiver_end(r, 0, "the share has ended");
     else
-        receiver_pump(r);
+        receiver_link_alive(r, now_us, true);
+    receiver_pump(r);
 }
 
 static void on_key_needed(void *ctx)
@@ -109,6 +119,20 @@ static void on_key_needed(void *ctx)
     receiver_pump(r);
 }
 
+static void add_counters(struct video_receiver_stats *to, const struct video_receiver_stats *from)
+{
+    to->packets_received += from->packets_received;
+    to->packets_lost += from->packets_lost;
+    to->packets_recovered += from->packets_recovered;
+    to->packets_duplicate += from->packets_duplicate;
+    to->packets_malformed += from->packets_malformed;
+    to->bytes_received += from->bytes_received;
+    to->nacks += from->nacks;
+    to->plis += from->plis;
+    to->frames_received += from->frames_received;
+    to->frames_dropped += from->frames_dropped;
+}
+
 void receiver_publish_stats(void *ctx)
 {
     struct hevcast_receiver *r = ctx;
@@ -116,6 +140,7 @@ void receiver_publish_stats(void *ctx)
     if (r->rtp) {
         pthread_mutex_lock(&r->stats_lock);
         video_receiver_get_stats(r->rtp, &r->net_stats);
+        add_counters(&r->net_stats, &r->before);
         struct receiver_counters *c = &r->counters;
         int64_t elapsed = now - c->second_start_us;
         if (elapsed >= 1000000) {
@@ -146,6 +171,13 @@ int receiver_make_rtp(struct hevcast_receiver *r)
     c.fir = r->agreed.codec.fir;
     c.twcc = r->agreed.codec.twcc;
     c.decoder = r->decode_queue != NULL;
+    if (r->rtp) {
+        struct video_receiver_stats st;
+        video_receiver_get_stats(r->rtp, &st);
+        add_counters(&r->before, &st);
+        r->new_stream = r->last_unit_us != 0;
+    }
+    video_receiver_free(&r->rtp);
     r->rtp = video_receiver_new(&c);
     return r->rtp ? 0 : error_set(ERR_MEMORY, "out of memory");
 }
@@ -160,9 +192,9 @@ int receiver_net_open(struct hevcast_receiver *r)
     r->stop_event = loop_event_new(r->loop, receiver_link_stop, r);
     r->key_event = loop_event_new(r->loop, on_key_needed, r);
     r->timer = loop_timer_new(r->loop, on_timer, r);
-    r->gather_timer = loop_timer_new(r->loop, receiver_link_timer, r);
     r->stats_timer = loop_timer_new(r->loop, receiver_publish_stats, r);
-    if (!r->stop_event || !r->key_event || !r->timer || !r->gather_timer || !r->stats_timer)
+    if (!r->stop_event || !r->key_event || !r->timer || !r->stats_timer ||
+        !receiver_link_open(r))
         return error_set(ERR_MEMORY, "out of memory");
     r->identity = dtls_identity_new();
     if (!r->identity)
@@ -202,7 +234,7 @@ void receiver_net_close(struct hevcast_receiver *r)
     peer_free(&r->peer);
     video_receiver_free(&r->rtp);
     loop_timer_free(&r->timer);
-    loop_timer_free(&r->gather_timer);
+    receiver_link_close(r);
     loop_timer_free(&r->stats_timer);
     loop_event_free(&r->stop_event);
     loop_event_free(&r->key_event);

@@ -48,6 +48,10 @@ static void fill_local(struct viewer *v, struct sdp_local *local, const char **c
 
 static void reply_answer(struct viewer *v)
 {
+    if (whep_request_gone(v->request)) { /* it tries again; this one is not to be counted beside it */
+        viewer_end(v, "the viewer went away");
+        return;
+    }
     char *buf = malloc(SDP_BUFFER);
     const char *candidates[ICE_MAX_CANDIDATES];
     struct sdp_local *local = malloc(sizeof *local);
@@ -311,9 +315,13 @@ void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char
 
 static void restart_ice(struct viewer *v, struct whep_request *req, const struct sdp_media *frag)
 {
-    if (v->request || !frag->ufrag[0] || !frag->pwd[0]) {
+    if (!frag->ufrag[0] || !frag->pwd[0]) {
         whep_reply_error(req, 400, "an ICE restart needs a=ice-ufrag and a=ice-pwd", 0);
         return;
+    }
+    if (v->request) { /* its network changed again before we had answered */
+        whep_reply_error(v->request, 409, "another ICE restart took the place of this one", 0);
+        v->request = NULL;
     }
     enum dtls_role role = v->agreed.our_setup == SDP_ACTIVE ? DTLS_CLIENT : DTLS_SERVER;
     if (token_new(v->etag) || peer_restart_ice(v->peer) ||

@@ -16,6 +16,7 @@ struct whep_client {
     GUri *endpoint;     /* as configured; the bearer goes to its origin alone */
     GUri *resource;     /* the session's, NULL before the POST */
     char *bearer, *etag;
+    int64_t timeout_us; /* of a request, in all */
     uint8_t pin[32];
     bool pinned, posted;
     GPtrArray *ice_servers;

@@ -48,7 +48,7 @@ void whep_client_ice_servers(struct whep_client *c,
         return;
     }
     struct http_operation *op =
-        http_operation_new(c, "OPTIONS", c->endpoint, REQUEST_TIMEOUT_US, options_finish, ctx);
+        http_operation_new(c, "OPTIONS", c->endpoint, c->timeout_us, options_finish, ctx);
     op->done_servers = done;
     http_operation_send(op);
 }
@@ -120,7 +120,7 @@ void whep_client_post(struct whep_client *c, const char *offer,
                       void *ctx)
 {
     struct http_operation *op =
-        http_operation_new(c, "POST", c->endpoint, REQUEST_TIMEOUT_US, post_finish, ctx);
+        http_operation_new(c, "POST", c->endpoint, c->timeout_us, post_finish, ctx);
     op->done_answer = done;
     op->content_type = "application/sdp";
     op->body = g_bytes_new(offer, strlen(offer));
@@ -158,7 +158,7 @@ void whep_client_patch(struct whep_client *c, const char *frag, bool restart,
         return;
     }
     struct http_operation *op =
-        http_operation_new(c, "PATCH", c->resource, REQUEST_TIMEOUT_US, patch_finish, ctx);
+        http_operation_new(c, "PATCH", c->resource, c->timeout_us, patch_finish, ctx);
     op->done_answer = done;
     op->content_type = "application/trickle-ice-sdpfrag";
     op->body = g_bytes_new(frag, strlen(frag));
@@ -194,6 +194,16 @@ void whep_client_delete(struct whep_client *c, int64_t timeout_us, void (*done)(
 
 /* ---- the client ---- */
 
+static void give_up(struct whep_client *c)
+{
+    while (c->operations) {
+        struct http_operation *op = c->operations;
+        http_operation_unlink(op);
+        g_cancellable_cancel(op->cancellable);
+    }
+    g_clear_object(&c->session);
+}
+
 static void open_session(struct whep_client *c)
 {
     GMainContext *context = loop_context(c->loop);
@@ -207,6 +217,14 @@ static void open_session(struct whep_client *c)
     /* Without a database no certificate is trusted, and each one is asked about. */
     if (c->pinned)
         soup_session_set_tls_database(c->session, NULL);
+}
+
+void whep_client_renew(struct whep_client *c, int64_t timeout_us)
+{
+    give_up(c);
+    open_session(c);
+    c->posted = false;
+    c->timeout_us = timeout_us;
 }
 
 int whep_client_new(struct whep_client **out, const struct whep_client_config *config)
@@ -238,6 +256,7 @@ int whep_client_new(struct whep_client **out, const struct whep_client_config *c
         return error;
     }
     c->pinned = pin != NULL;
+    c->timeout_us = REQUEST_TIMEOUT_US;
     c->bearer = g_strdup(config->bearer);
     open_session(c);
     *out = c;
@@ -249,12 +268,7 @@ void whep_client_free(struct whep_client **client)
     struct whep_client *c = *client;
     if (!c)
         return;
-    while (c->operations) {
-        struct http_operation *op = c->operations;
-        http_operation_unlink(op);
-        g_cancellable_cancel(op->cancellable);
-    }
-    g_clear_object(&c->session);
+    give_up(c);
     g_clear_pointer(&c->endpoint, g_uri_unref);
     g_clear_pointer(&c->resource, g_uri_unref);
     g_ptr_array_unref(c->ice_servers);

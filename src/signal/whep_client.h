@@ -47,4 +47,9 @@ void whep_client_patch(struct whep_client *c, const char *frag, bool restart,
 void whep_client_delete(struct whep_client *c, int64_t timeout_us, void (*done)(void *ctx),
                         void *ctx);
 
+/* Gives up what runs (no callback comes any more) and every open connection: after a change of the
+ * network these may be dead without anybody having said so. The session stays known; the next
+ * ice_servers asks again. timeout_us: of each request from now on. */
+void whep_client_renew(struct whep_client *c, int64_t timeout_us);
+
 #endif

@@ -123,6 +123,8 @@ static void reply_done(struct whep_request *req)
     g_free(req);
 }
 
+bool whep_request_gone(const struct whep_request *req) { return req->gone; }
+
 static char *quoted(const char *tag) { return g_strdup_printf("\"%s\"", tag); }
 
 void whep_reply_created(struct whep_request *req, const char *answer, size_t len, const char *id,

@@ -57,6 +57,8 @@ void whep_server_free(struct whep_server **s);
 const char *whep_server_url(const struct whep_server *s);
 int whep_server_port(const struct whep_server *s);
 
+/* Its client went away, or the server: a reply would reach nobody. */
+bool whep_request_gone(const struct whep_request *req);
 void whep_reply_created(struct whep_request *req, const char *answer, size_t len, const char *id,
                         const char *etag);
 void whep_reply_no_content(struct whep_request *req);   /* 204: trickled */

@@ -64,6 +64,8 @@ struct ice_ops {
     void (*remote_end_of_candidates)(struct ice *ice);
     int (*send)(struct ice *ice, const uint8_t *data, size_t len); /* bytes sent, or negative */
     void (*selected_pair)(struct ice *ice, char *text, size_t len); /* for logs: types and addresses */
+    /* Of ours, numeric: what the selected pair sends from; false: no pair, or a relayed one. */
+    bool (*local_address)(struct ice *ice, char text[48]);
     void (*close)(struct ice *ice); /* takes; fine inside a callback, none comes any more */
 };
 /* An ICE restart (RFC 8445 section 9) is a new agent that takes over when it is connected: so it

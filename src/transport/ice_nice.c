@@ -405,6 +405,19 @@ static void nice_selected_pair(struct ice *ice, char *text, size_t len)
              nice_address_get_port(&r->addr));
 }
 
+static bool nice_local_address(struct ice *ice, char text[48])
+{
+    struct nice *n = nice_of(ice);
+    NiceCandidate *l, *r;
+    if (!nice_agent_get_selected_pair(n->agent, n->stream, 1, &l, &r) ||
+        l->type == NICE_CANDIDATE_TYPE_RELAYED)
+        return false;
+    char address[NICE_ADDRESS_STRING_LEN];
+    nice_address_to_string(&l->base_addr, address);
+    snprintf(text, 48, "%s", address);
+    return true;
+}
+
 static void closed_async(GObject *agent, GAsyncResult *result, gpointer ctx)
 {
     struct nice *n = ctx;
@@ -445,5 +458,6 @@ const struct ice_ops ice_nice = {
     .remote_end_of_candidates = nice_remote_end,
     .send = nice_send,
     .selected_pair = nice_selected_pair,
+    .local_address = nice_local_address,
     .close = nice_close,
 };

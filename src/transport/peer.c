@@ -312,8 +312,12 @@ static void leg_connected(struct peer *p, struct leg *leg)
         leg_close(p->active);
         p->active = leg;
         p->next = NULL;
-        if (p->connected)
+        if (p->connected) {
             loop_timer_set(p->deadline, INT64_MAX);
+            if (p->config.on_restarted)
+                p->config.on_restarted(p->config.ctx);
+            return;
+        }
     }
     start_dtls(p);
 }
@@ -546,6 +550,14 @@ int peer_restart_ice(struct peer *p)
     p->candidate_count = 0;
     loop_timer_set(p->deadline, clock_now_us() + CONNECT_TIMEOUT_US);
     return 0;
+}
+
+bool peer_restarting(const struct peer *p) { return p->next != NULL && !over(p); }
+
+bool peer_local_address(const struct peer *p, char text[48])
+{
+    struct ice *ice = p->active->ice;
+    return ice && ice->ops->local_address(ice, text);
 }
 
 bool peer_connected(const struct peer *p) { return p->connected; }

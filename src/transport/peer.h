@@ -32,6 +32,7 @@ struct peer_config {
     void (*on_candidate)(void *ctx, const char *candidate);
     void (*on_gathered)(void *ctx);
     void (*on_connected)(void *ctx);     /* DTLS done, fingerprint checked, keys set */
+    void (*on_restarted)(void *ctx);     /* an ICE restart took over; may be NULL */
     /* Over: closed by the peer (close_notify: ERR_ENDED), lost (consent: ERR_TIMEOUT), ICE or DTLS
      * failed (ERR_IO), wrong fingerprint (ERR_REFUSED). Called once, text is a sentence. */
     void (*on_end)(void *ctx, int error, const char *text);
@@ -57,6 +58,9 @@ void peer_remote_end_of_candidates(struct peer *p);
  * candidates: gather, describe, set_remote (same fingerprint and role) again. Packets go on over the
  * old path until the new one is connected; DTLS and SRTP go on as they are. */
 int peer_restart_ice(struct peer *p);
+bool peer_restarting(const struct peer *p); /* begun, and neither taken over nor failed */
+/* Our address that packets leave from; false: not connected, or through a relay. */
+bool peer_local_address(const struct peer *p, char text[48]);
 bool peer_connected(const struct peer *p);
 /* Protects a copy and sends it. 0, or negative (not connected, socket full: counted). A packet that
  * is sent again under its old sequence number must have the same bytes, header extensions too

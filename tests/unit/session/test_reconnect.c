@@ -1,0 +1,112 @@
+/* When a connection is held for lost, and when to try again. */
+#include "session/reconnect.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { SECOND = 1000000 };
+
+static void a_share_that_falls_silent_is_lost_after_three_reports(void **state)
+{
+    (void)state;
+    struct heartbeat h;
+    heartbeat_start(&h, 100);
+    assert_int_equal(heartbeat_lost_us(&h), 100 + HEARTBEAT_MAX_US); /* no rhythm is known */
+    heartbeat_packet(&h, 200, false);
+    assert_int_equal(heartbeat_lost_us(&h), 200 + HEARTBEAT_MAX_US);
+    for (int i = 1; i <= 10; i++)
+        heartbeat_packet(&h, i * SECOND, true);
+    assert_int_equal(heartbeat_lost_us(&h), 10 * SECOND + 3500000);
+    heartbeat_packet(&h, 10 * SECOND + 400000, false); /* media counts too */
+    assert_int_equal(heartbeat_lost_us(&h), 10 * SECOND + 400000 + 3500000);
+}
+
+static void losses_make_it_patient_for_a_while(void **state)
+{
+    (void)state;
+    struct heartbeat h;
+    int64_t t = 0;
+    heartbeat_start(&h, 0);
+    for (int i = 0; i < 5; i++)
+        heartbeat_packet(&h, t += SECOND, true);
+    heartbeat_packet(&h, t += 3 * SECOND, true); /* two reports were lost */
+    assert_int_equal(heartbeat_lost_us(&h) - t, 9500000);
+    for (int i = 0; i < HEARTBEAT_MEMORY; i++)
+        heartbeat_packet(&h, t += SECOND, true);
+    assert_int_equal(heartbeat_lost_us(&h) - t, 3500000);
+}
+
+static void reports_that_are_rare_are_waited_for(void **state)
+{
+    (void)state;
+    struct heartbeat h;
+    heartbeat_start(&h, 0);
+    for (int i = 1; i < 5; i++)
+        heartbeat_packet(&h, i * 6 * SECOND, true);
+    assert_int_equal(heartbeat_lost_us(&h), 24 * SECOND + HEARTBEAT_MAX_US);
+    heartbeat_doubt(&h, 25 * SECOND); /* their absence for a moment says nothing */
+    assert_int_equal(heartbeat_lost_us(&h), 24 * SECOND + HEARTBEAT_MAX_US);
+}
+
+static void a_doubt_shortens_the_wait_until_a_packet_comes(void **state)
+{
+    (void)state;
+    struct heartbeat h;
+    heartbeat_start(&h, 0);
+    for (int i = 1; i <= 3; i++)
+        heartbeat_packet(&h, i * SECOND, true);
+    heartbeat_doubt(&h, 3 * SECOND + 100000);
+    assert_int_equal(heartbeat_lost_us(&h), 3 * SECOND + 100000 + HEARTBEAT_DOUBT_US);
+    heartbeat_packet(&h, 3 * SECOND + 200000, false);
+    assert_int_equal(heartbeat_lost_us(&h), 3 * SECOND + 200000 + 3500000);
+    /* It never makes the wait longer. */
+    heartbeat_doubt(&h, 6 * SECOND + 600000);
+    assert_int_equal(heartbeat_lost_us(&h), 3 * SECOND + 200000 + 3500000);
+}
+
+static void who_slept_listens_before_it_judges(void **state)
+{
+    (void)state;
+    struct heartbeat h;
+    heartbeat_start(&h, 0);
+    for (int i = 1; i <= 3; i++)
+        heartbeat_packet(&h, i * SECOND, true);
+    heartbeat_slept(&h, 60 * SECOND);
+    assert_int_equal(heartbeat_lost_us(&h), 60 * SECOND + HEARTBEAT_DOUBT_US);
+    heartbeat_packet(&h, 60 * SECOND + 1, true); /* the 57 s are no rhythm */
+    assert_int_equal(heartbeat_lost_us(&h), 60 * SECOND + 1 + 3500000);
+    heartbeat_slept(&h, 60 * SECOND + 2); /* and a nap takes nothing away */
+    assert_int_equal(heartbeat_lost_us(&h), 60 * SECOND + 1 + 3500000);
+}
+
+static void the_back_off_doubles_up_to_its_bound(void **state)
+{
+    (void)state;
+    static const int64_t expected[] = {500000, 1000000, 2000000, 4000000, 5000000, 5000000};
+    int tries = 0, other = 0;
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(backoff_us(&tries, 0), expected[i]);
+        int64_t shortest = backoff_us(&other, UINT32_MAX - UINT32_MAX % 1000 - 1); /* 999 */
+        assert_in_range(shortest, expected[i] * 8 / 10, expected[i] * 81 / 100);
+    }
+    tries = 1000000; /* days later */
+    assert_int_equal(backoff_us(&tries, 0), BACKOFF_MAX_US);
+    tries = 0;
+    assert_int_equal(backoff_us(&tries, 0), 500000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_share_that_falls_silent_is_lost_after_three_reports),
+        cmocka_unit_test(losses_make_it_patient_for_a_while),
+        cmocka_unit_test(reports_that_are_rare_are_waited_for),
+        cmocka_unit_test(a_doubt_shortens_the_wait_until_a_packet_comes),
+        cmocka_unit_test(who_slept_listens_before_it_judges),
+        cmocka_unit_test(the_back_off_doubles_up_to_its_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
