@@ -123,8 +123,9 @@ typedef struct hevcast_receiver_stats {
     int64_t freezes, freeze_us; /* gaps of over 200 ms between pictures, while some were missing */
     int64_t bytes_received, bitrate_bps; /* of the last second */
     int64_t jitter_us;
-    int64_t latency_p50_us, latency_p95_us; /* capture to decoded, from abs-capture-time; with the
-                                               clocks of both machines; 0: unknown */
+    int64_t playout_delay_us;   /* what pictures in motion wait for those that jitter delays */
+    int64_t latency_p50_us, latency_p95_us; /* capture to shown, or to decoded without a window,
+                                               from abs-capture-time; 0: unknown */
     int width, height;
     bool connected;
     int64_t reconnects; /* how often it was connected again after it was lost */
@@ -258,6 +259,8 @@ typedef struct hevcast_receiver_config {
     int64_t reconnect_us;      /* how long a connection that was lost is tried for; 0: not at all;
                                   default -1: for ever. A share that says goodbye is not lost */
     int64_t max_frames;        /* end after so many decoded pictures; default 0: never */
+    int playout_min_ms, playout_max_ms; /* bounds of the delay of pictures that are shown; at most
+                                           1000; default 0, 200 */
 
     /* Any may be NULL. on_event: network or main thread. on_access_unit: network thread, in
      * decoding order, whole, each with its references. on_picture: decode thread, every picture. */

@@ -21,6 +21,7 @@ static const char help[] =
     "  --on-resize scale|stop  raw and y4m when the picture changes its size (default scale)\n"
     "  --bearer T            for WHEP servers that want a token\n"
     "  --ice-server URL      stun:HOST or turn:USER:PASSWORD@HOST; repeatable\n"
+    "  --playout MIN:MAX     bounds in ms of the delay that hides jitter (default 0:200)\n"
     "  --tls-pin SHA256      trust exactly this certificate\n"
     "  --reconnect SECONDS   how long a connection that was lost is tried for (default: for ever;\n"
     "                        0: not at all)\n"
@@ -32,7 +33,7 @@ static const char help[] =
     "In the window: F full screen, S statistics, Q or Esc ends.\n";
 
 enum { OPT_NO_WINDOW = 1, OPT_RAW, OPT_PIX_FMT, OPT_Y4M, OPT_RECORD, OPT_FRAMES, OPT_DECODER,
-       OPT_ON_RESIZE, OPT_BEARER, OPT_TLS_PIN, OPT_FULLSCREEN, OPT_RECONNECT };
+       OPT_ON_RESIZE, OPT_BEARER, OPT_TLS_PIN, OPT_FULLSCREEN, OPT_RECONNECT, OPT_PLAYOUT };
 
 static const struct option options[] = {
     {"no-window", no_argument, NULL, OPT_NO_WINDOW},
@@ -47,6 +48,7 @@ static const struct option options[] = {
     {"tls-pin", required_argument, NULL, OPT_TLS_PIN},
     {"fullscreen", no_argument, NULL, OPT_FULLSCREEN},
     {"reconnect", required_argument, NULL, OPT_RECONNECT},
+    {"playout", required_argument, NULL, OPT_PLAYOUT},
     COMMON_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -71,6 +73,16 @@ static bool parse_pix_fmt(const char *arg, enum hevcast_pix_fmt *out)
         }
     }
     fprintf(stderr, "hevcast: --pix-fmt is i420, i444, nv12, bgr24 or rgb24, not \"%s\"\n", arg);
+    return false;
+}
+
+static bool parse_playout(const char *arg, int *min_ms, int *max_ms)
+{
+    char rest;
+    if (sscanf(arg, "%5d:%5d%c", min_ms, max_ms, &rest) == 2 && *min_ms >= 0 &&
+        *min_ms <= *max_ms && *max_ms <= 1000)
+        return true;
+    fprintf(stderr, "hevcast: --playout is MIN:MAX in milliseconds, 0 to 1000, not \"%s\"\n", arg);
     return false;
 }
 
@@ -99,6 +111,7 @@ static bool take_option(void *ctx, int c, const char *arg)
         return false;
     case OPT_BEARER: k->bearer = arg; return true;
     case OPT_TLS_PIN: k->tls_pin = arg; return true;
+    case OPT_PLAYOUT: return parse_playout(arg, &k->playout_min_ms, &k->playout_max_ms);
     case OPT_FULLSCREEN: k->fullscreen = true; return true;
     case OPT_RECONNECT:
         if (!parse_int("--reconnect", arg, 0, 100000000, &n))
@@ -158,6 +171,7 @@ static cJSON *stats_json(const hevcast_receiver_stats *st)
         {"nacks", st->nacks}, {"plis", st->plis}, {"freezes", st->freezes},
         {"freeze_us", st->freeze_us}, {"bytes_received", st->bytes_received},
         {"bitrate_bps", st->bitrate_bps}, {"jitter_us", st->jitter_us},
+        {"playout_delay_us", st->playout_delay_us},
         {"latency_p50_us", st->latency_p50_us}, {"latency_p95_us", st->latency_p95_us},
         {"width", st->width}, {"height", st->height}, {"reconnects", st->reconnects}};
     cJSON *o = run_json_event("stats", st->t_us);

@@ -63,7 +63,7 @@ struct picture {
 
     /* Receiving side: filled from the access unit that was decoded. */
     uint64_t capture_ntp;   /* abs-capture-time, UQ32.32; 0 when unknown */
-    int64_t first_packet_us, complete_us, decode_start_us;
+    int64_t first_packet_us, complete_us, show_us, decode_start_us;
 
     /* Called when the last reference is dropped; owns the memory of the planes. */
     void (*release)(struct picture *p, void *ctx);
@@ -113,6 +113,7 @@ struct access_unit {
     uint32_t rtp_ts;
     uint64_t capture_ntp;
     int64_t first_packet_us, complete_us;
+    int64_t show_us;      /* when it should be shown, not before complete_us: jitter/playout.h */
     bool after_loss;      /* access units were lost right before this one */
 };
 

@@ -21,7 +21,7 @@ enum { MAX_THREADS = 8 };
 enum { IN_FLIGHT = 32 };
 
 struct times {
-    int64_t pts_us, event_us, capture_us, first_packet_us, complete_us, decode_start_us;
+    int64_t pts_us, event_us, capture_us, first_packet_us, complete_us, show_us, decode_start_us;
     uint64_t capture_ntp;
 };
 
@@ -144,6 +144,7 @@ static void remember_times(struct lavc *d, const struct access_unit *au)
         .capture_us = au->capture_us,
         .first_packet_us = au->first_packet_us,
         .complete_us = au->complete_us,
+        .show_us = au->show_us,
         .decode_start_us = clock_now_us(),
         .capture_ntp = au->capture_ntp,
     };
@@ -157,6 +158,7 @@ static void fill_times(const struct lavc *d, int64_t number, struct picture *pic
     pic->capture_us = t->capture_us;
     pic->first_packet_us = t->first_packet_us;
     pic->complete_us = t->complete_us;
+    pic->show_us = t->show_us;
     pic->decode_start_us = t->decode_start_us;
     pic->capture_ntp = t->capture_ntp;
     pic->ready_us = clock_now_us();

@@ -10,6 +10,7 @@ bool frame_assembly_init(struct frame_assembly *a)
 {
     memset(a, 0, sizeof *a);
     a->need_key = a->gap = true;
+    playout_init(&a->playout, 0, 0);
     a->sets = param_sets_new();
     return a->sets != NULL;
 }
@@ -136,6 +137,8 @@ static void give(struct frame_assembly *a, int64_t now_us)
     au->rtp_ts = a->ts;
     au->pts_us = unwrap_ts(a, a->ts) * 100 / 9;
     au->complete_us = now_us;
+    a->timing.pts_us = au->pts_us;
+    au->show_us = playout_add(&a->playout, &a->timing, now_us);
     au->after_loss = a->lost;
     a->lost = false;
     a->ready[(a->ready_first + a->ready_n++) % ASSEMBLY_MAX_READY] = au;
@@ -190,6 +193,20 @@ static void begin(struct frame_assembly *a, const struct media_packet *p)
         return;
     }
     a->au->first_packet_us = p->arrival_us;
+    a->timing = (struct playout_picture){.arrival_us = p->arrival_us};
+}
+
+static void note_times(struct frame_assembly *a, const struct media_packet *p)
+{
+    struct playout_picture *t = &a->timing;
+    if (p->arrival_us < a->au->first_packet_us)
+        a->au->first_packet_us = p->arrival_us;
+    if (p->capture_ntp)
+        a->au->capture_ntp = p->capture_ntp;
+    t->arrival_us = p->arrival_us > t->arrival_us ? p->arrival_us : t->arrival_us;
+    t->repaired |= p->origin != PACKET_SENT;
+    t->has_send_time = p->has_send_time;
+    t->send_time = p->send_time;
 }
 
 void frame_assembly_packet(struct frame_assembly *a, const struct media_packet *p, int64_t now_us)
@@ -208,12 +225,8 @@ void frame_assembly_packet(struct frame_assembly *a, const struct media_packet *
             a->au->len > ASSEMBLY_MAX_AU)
             break_open(a);
     }
-    if (!a->broken) {
-        if (p->arrival_us < a->au->first_packet_us)
-            a->au->first_packet_us = p->arrival_us;
-        if (p->capture_ntp)
-            a->au->capture_ntp = p->capture_ntp;
-    }
+    if (!a->broken)
+        note_times(a, p);
     if (p->marker) {
         a->markers = true;
         finish(a, true, now_us);

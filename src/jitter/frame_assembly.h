@@ -4,6 +4,7 @@
 #define HEVCAST_JITTER_FRAME_ASSEMBLY_H
 
 #include "jitter/packet_ring.h"
+#include "jitter/playout.h"
 #include "rtp/h265_depack.h"
 
 enum { ASSEMBLY_MAX_AU = 8 << 20, ASSEMBLY_MAX_READY = 256, ASSEMBLY_MAX_READY_BYTES = 8 << 20 };
@@ -20,6 +21,8 @@ struct frame_assembly {
     bool lost;               /* the next one given is after_loss */
     bool skip_rasl;          /* they refer to pictures before the CRA that was given */
     size_t usual_len;        /* to size new access units */
+    struct playout_picture timing; /* of the open one */
+    struct playout playout;
 
     bool any_ts;             /* unwrapping of timestamps */
     uint32_t last_ts;

@@ -19,7 +19,7 @@ struct nack_entry {
     int tries;
     int prev, next; /* slots; -1: none */
     bool used;
-    bool repaired;   /* with used false: it came, but not as it was sent; that may follow */
+    bool repaired;   /* with used false: it may yet come as it was sent, too late to be of use */
 };
 
 struct nack_list {
@@ -38,10 +38,10 @@ struct nack_entry *nack_list_find(struct nack_list *l, int64_t seq); /* NULL: no
 const struct nack_entry *nack_list_first(const struct nack_list *l); /* NULL: none is missing */
 void nack_list_remove(struct nack_list *l, int64_t seq);
 void nack_list_remove_before(struct nack_list *l, int64_t seq);
-/* It came, repaired or as it was sent. */
+/* It came, as it was sent or not, or it is done without (repaired: true). */
 void nack_list_filled(struct nack_list *l, struct nack_entry *e, bool repaired);
-/* A packet that is here already came as it was sent: was it repaired before? Then *missing_us is
- * since when it was missing; true once for each. */
+/* A packet that is not missing came as it was sent: was it done without it before? Then
+ * *missing_us is since when it was missing; true once for each. */
 bool nack_list_repaired_before(struct nack_list *l, int64_t seq, int64_t *missing_us);
 /* Out of the reorder margin? highest: the highest sequence number that arrived. */
 bool nack_entry_overdue(const struct nack_list *l, const struct nack_entry *e, int64_t highest,

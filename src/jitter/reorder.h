@@ -5,6 +5,7 @@
 #ifndef HEVCAST_JITTER_REORDER_H
 #define HEVCAST_JITTER_REORDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -15,6 +16,7 @@ enum {
 };
 
 struct reorder {
+    bool strict;
     int received;               /* packets, this and */
     uint16_t late[REORDER_BUCKETS]; /* those that came so late after their gap was seen, and */
     int far;                    /* those after REORDER_PACKETS later ones, are halved now and then */
@@ -23,7 +25,9 @@ struct reorder {
     int margin_packets;         /* after so many later ones; INT_MAX: they say nothing */
 };
 
-void reorder_init(struct reorder *r);
+/* strict: it cannot be asked for, so a packet that comes after the margin is lost: the margin then
+ * covers all that were seen. */
+void reorder_init(struct reorder *r, bool strict);
 void reorder_packet(struct reorder *r, int64_t now_us); /* each packet of the stream as it was sent */
 /* It filled a gap that had been seen late_us before, behind `distance` later packets. */
 void reorder_late(struct reorder *r, int64_t late_us, int64_t distance);

@@ -17,6 +17,7 @@ void video_receiver_default_config(struct video_receiver_config *c)
     memset(c, 0, sizeof *c);
     c->initial_rtt_us = 50000;
     c->give_up_us = 1000000;
+    c->playout_max_us = 200000;
 }
 
 struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
@@ -28,12 +29,13 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
     vr->rr_next_us = INT64_MAX;
     vr->key_asked_us = vr->key_progress_us = INT64_MIN;
     nack_list_init(&vr->missing);
-    reorder_init(&vr->reorder);
+    reorder_init(&vr->reorder, !c->nack);
     twcc_recorder_init(&vr->transport);
     if (!frame_assembly_init(&vr->frames)) {
         free(vr);
         return NULL;
     }
+    playout_init(&vr->frames.playout, c->playout_min_us, c->playout_max_us);
     return vr;
 }
 
@@ -68,10 +70,10 @@ static void feed_waiting(struct video_receiver *vr, int64_t now_us)
 /* The packet that is waited for will not come. */
 static void give_up_head(struct video_receiver *vr, int64_t now_us)
 {
-    const struct nack_entry *e = nack_list_first(&vr->missing);
+    struct nack_entry *e = nack_list_find(&vr->missing, vr->expected);
     if (e->tries == 0) /* the others were counted when they were asked for */
         vr->stats.packets_lost++;
-    nack_list_remove(&vr->missing, vr->expected);
+    nack_list_filled(&vr->missing, e, true); /* if it comes yet, it was given up too early */
     frame_assembly_gap(&vr->frames);
     vr->expected++;
     feed_waiting(vr, now_us);
@@ -392,6 +394,11 @@ void video_receiver_request_key(struct video_receiver *vr, int64_t now_us)
 {
     video_receiver_tick(vr, now_us);
     frame_assembly_request_key(&vr->frames);
+}
+
+int64_t video_receiver_playout_us(const struct video_receiver *vr, int64_t now_us)
+{
+    return playout_delay_us(&vr->frames.playout, now_us);
 }
 
 void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out)

@@ -23,6 +23,7 @@ struct video_receiver_config {
     bool decoder;         /* video_receiver_decoded will tell what is decoded; else what is given
                              out counts as shown */
     int64_t initial_rtt_us; /* until known; default 50 ms */
+    int64_t playout_min_us, playout_max_us; /* bounds of the delay; default 0 to 200 ms */
     int64_t give_up_us;   /* a missing packet is given up after this, and a key frame asked for;
                              default 1 s */
 };
@@ -58,5 +59,7 @@ void video_receiver_request_key(struct video_receiver *vr, int64_t now_us);
 void video_receiver_decoded(struct video_receiver *vr);
 size_t video_receiver_bye(struct video_receiver *vr, uint8_t *buf, size_t cap);
 void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out);
+/* What pictures in motion are delayed by now. */
+int64_t video_receiver_playout_us(const struct video_receiver *vr, int64_t now_us);
 
 #endif

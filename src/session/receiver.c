@@ -13,12 +13,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { OVERLAY_INTERVAL_US = 500000, MESSAGE_INTERVAL_US = 250000, CLOSE_TIMEOUT_US = 4000000 };
+enum { OVERLAY_INTERVAL_US = 500000, MESSAGE_INTERVAL_US = 250000, CLOSE_TIMEOUT_US = 4000000,
+       MAX_PLAYOUT_MS = 1000 };
 
 void hevcast_receiver_default_config(hevcast_receiver_config *c)
 {
     *c = (hevcast_receiver_config){.decoder = "auto", .raw_fmt = HEVCAST_PIX_AUTO,
-                                    .reconnect_us = -1};
+                                    .reconnect_us = -1, .playout_max_ms = 200};
 }
 
 static int check_config(const hevcast_receiver_config *c)
@@ -30,6 +31,10 @@ static int check_config(const hevcast_receiver_config *c)
         return error_set(ERR_INVALID, "without a decoder there are no pictures to show or write");
     if (c->raw_path && c->y4m_path && !strcmp(c->raw_path, "-") && !strcmp(c->y4m_path, "-"))
         return error_set(ERR_INVALID, "--raw - and --y4m - cannot both write to standard output");
+    if (c->playout_min_ms < 0 || c->playout_max_ms < c->playout_min_ms ||
+        c->playout_max_ms > MAX_PLAYOUT_MS)
+        return error_set(ERR_INVALID, "the playout delay's bounds are 0 to %d ms, the lower first",
+                         MAX_PLAYOUT_MS);
     if (c->raw_fmt == HEVCAST_PIX_BGRX)
         return error_set(ERR_INVALID, "raw pictures are i420, i444, nv12, bgr24 or rgb24");
     return 0;
@@ -97,8 +102,8 @@ static int open_outputs(struct hevcast_receiver *r)
         err = record_open(&r->record, &record);
     if (err || !r->config.window)
         return err;
-    r->display_slot = slot_new("display");
-    if (!r->display_slot)
+    r->show_queue = show_queue_new("display");
+    if (!r->show_queue)
         return error_set(ERR_MEMORY, "out of memory");
     return display_sdl.open(&r->display, "hevcast", r->config.fullscreen);
 }
@@ -195,11 +200,11 @@ static void write_overlay(struct hevcast_receiver *r, char *text, size_t len)
     hevcast_receiver_get_stats(r, &st);
     int n = snprintf(text, len,
                      "%dx%d  %.0f fps  %.2f Mb/s\nlost %lld  recovered %lld  dropped %lld\n"
-                     "latency %.1f ms (95 %%: %.1f)\n",
+                     "latency %.1f ms (95 %%: %.1f)  playout %.0f ms\n",
                      st.width, st.height, st.fps, (double)st.bitrate_bps / 1e6,
                      (long long)st.packets_lost, (long long)st.packets_recovered,
                      (long long)st.frames_dropped, (double)st.latency_p50_us / 1e3,
-                     (double)st.latency_p95_us / 1e3);
+                     (double)st.latency_p95_us / 1e3, (double)st.playout_delay_us / 1e3);
     for (int i = 0; i < st.stage_count && n > 0 && (size_t)n < len; i++)
         n += snprintf(text + n, len - (size_t)n, "%s %.1f ms (%.1f)\n", st.stage[i].name,
                       (double)st.stage[i].p50_us / 1e3, (double)st.stage[i].p95_us / 1e3);
@@ -258,20 +263,24 @@ static void refresh_message(struct hevcast_receiver *r)
 
 static void show_newest(struct hevcast_receiver *r)
 {
-    struct picture *p = slot_take(r->display_slot, 0);
+    struct picture *p = show_queue_take(r->show_queue, clock_now_us());
     if (!p)
         return;
     if (r->display->ops->show(r->display, p))
         LOG_RATE(session, LOG_LEVEL_WARN, "a picture could not be shown: %s", error_text());
+    int64_t now = clock_now_us(), latency_us = receiver_latency_us(p, now);
     pthread_mutex_lock(&r->stats_lock);
-    duration_add(&r->counters.stage[RSTAGE_DISPLAY], clock_now_us() - p->ready_us);
+    duration_add(&r->counters.stage[RSTAGE_DISPLAY], now - p->ready_us);
+    if (latency_us)
+        duration_add(&r->counters.latency, latency_us);
     pthread_mutex_unlock(&r->stats_lock);
     picture_unref(&p);
 }
 
 static int64_t window_timeout(const struct hevcast_receiver *r, int64_t now, int64_t deadline)
 {
-    int64_t until = deadline;
+    int64_t until = deadline, show_us = show_queue_next_us(r->show_queue);
+    until = show_us < until ? show_us : until;
     if (r->overlay_on && r->overlay_at_us < until)
         until = r->overlay_at_us;
     if (r->message_on && now + MESSAGE_INTERVAL_US < until) /* it counts the seconds down */
@@ -335,7 +344,8 @@ void hevcast_receiver_get_stats(hevcast_receiver *r, hevcast_receiver_stats *st)
         .nacks = n->nacks, .plis = n->plis, .freezes = c->freezes, .freeze_us = c->freeze_us,
         .bytes_received = n->bytes_received, .bitrate_bps = c->bitrate_bps,
         .connected = r->shown.up, .reconnects = c->reconnects,
-        .jitter_us = n->jitter_us, .width = c->width, .height = c->height, .fps = c->fps,
+        .jitter_us = n->jitter_us, .playout_delay_us = r->playout_us,
+        .width = c->width, .height = c->height, .fps = c->fps,
         .latency_p50_us = duration_percentile(&c->latency, 50),
         .latency_p95_us = duration_percentile(&c->latency, 95),
     };
@@ -347,8 +357,8 @@ void hevcast_receiver_get_stats(hevcast_receiver *r, hevcast_receiver_stats *st)
     pthread_mutex_unlock(&r->stats_lock);
     if (r->decode_queue)
         add_queue(st, queue_get_stats(r->decode_queue));
-    if (r->display_slot)
-        add_queue(st, slot_get_stats(r->display_slot));
+    if (r->show_queue)
+        add_queue(st, show_queue_stats(r->show_queue));
     if (r->raw)
         add_queue(st, rawout_stats(r->raw));
     if (r->y4m)
@@ -383,7 +393,7 @@ void hevcast_receiver_free(hevcast_receiver **pr)
         r->display->ops->close(r->display);
     decoder_close(&r->decoder);
     queue_free(&r->decode_queue);
-    slot_free(&r->display_slot);
+    show_queue_free(&r->show_queue);
     if (r->ended_fd >= 0)
         close(r->ended_fd);
     pthread_mutex_destroy(&r->stats_lock);

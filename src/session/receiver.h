@@ -1,6 +1,6 @@
 /* receiver: what the files of a receiver share.
  *
- *   peer --> RTP, jitter --> [queue] --> decoder --> [slot] --> window
+ *   peer --> RTP, jitter --> [queue] --> decoder --> [show] --> window
  *   net thread    |          decode thread    |       main thread
  *                 +-> [record]                +-> [raw]         */
 #ifndef HEVCAST_SESSION_RECEIVER_H
@@ -18,6 +18,7 @@
 #include "net/netwatch.h"
 #include "session/options.h"
 #include "session/reconnect.h"
+#include "session/show_queue.h"
 #include "signal/sdp.h"
 #include "signal/whep_client.h"
 #include "transport/peer.h"
@@ -79,7 +80,7 @@ struct hevcast_receiver {
     atomic_bool decoded;     /* a picture came out of the decoder */
 
     struct queue *decode_queue;      /* net -> decode; NULL: no decoding */
-    struct slot *display_slot;       /* decode -> main; NULL: no window */
+    struct show_queue *show_queue;   /* decode -> main; NULL: no window */
     struct rawout *raw, *y4m;        /* decode thread pushes */
     struct record *record;           /* net thread pushes */
     struct display *display;         /* main thread */
@@ -89,7 +90,8 @@ struct hevcast_receiver {
 
     pthread_mutex_t stats_lock; /* guards: */
     struct receiver_counters counters;
-    struct video_receiver_stats net_stats; /* what the net thread wrote last */
+    struct video_receiver_stats net_stats; /* what the net thread wrote last, */
+    int64_t playout_us;                    /* and this */
     struct {
         bool up, lost;
         int64_t retry_at_us; /* 0: it is being tried */
@@ -147,5 +149,7 @@ bool receiver_link_open(struct hevcast_receiver *r);
 void receiver_link_close(struct hevcast_receiver *r);
 /* receiver_decode.c */
 void *receiver_decode_main(void *receiver);
+/* From the capture of p until at_us (monotonic); 0: unknown. */
+int64_t receiver_latency_us(const struct picture *p, int64_t at_us);
 
 #endif

@@ -34,11 +34,11 @@ static void drop_if_hopeless(struct hevcast_receiver *r, const struct access_uni
     loop_event_notify(r->key_event);
 }
 
-static int64_t latency_of(const struct picture *p)
+int64_t receiver_latency_us(const struct picture *p, int64_t at_us)
 {
     if (!p->capture_ntp)
         return 0;
-    int64_t late = clock_real_us() - (clock_now_us() - p->ready_us) - real_us_from_ntp(p->capture_ntp);
+    int64_t late = clock_real_us() - (clock_now_us() - at_us) - real_us_from_ntp(p->capture_ntp);
     return late > 0 && late < 60000000 ? late : 0; /* else the clocks differ: unknown */
 }
 
@@ -55,7 +55,7 @@ static void count_picture(struct hevcast_receiver *r, const struct picture *p, i
     }
     duration_add(&c->stage[RSTAGE_NETWORK], p->complete_us - p->first_packet_us);
     duration_add(&c->stage[RSTAGE_DECODE], p->ready_us - p->complete_us);
-    if (latency_us)
+    if (latency_us && !r->show_queue) /* else the window adds what follows */
         duration_add(&c->latency, latency_us);
     bool first = !c->width, resized = c->width != p->width || c->height != p->height;
     c->width = p->width;
@@ -86,7 +86,7 @@ static void call_program(struct hevcast_receiver *r, const struct picture *p, in
 /* takes p */
 static void hand_out(struct hevcast_receiver *r, struct picture *p)
 {
-    int64_t latency_us = latency_of(p);
+    int64_t latency_us = receiver_latency_us(p, p->ready_us);
     count_picture(r, p, latency_us);
     if (r->config.on_picture)
         call_program(r, p, latency_us);
@@ -94,10 +94,8 @@ static void hand_out(struct hevcast_receiver *r, struct picture *p)
         rawout_push(r->raw, picture_ref(p));
     if (r->y4m)
         rawout_push(r->y4m, picture_ref(p));
-    if (r->display_slot) {
-        slot_put(r->display_slot, picture_ref(p));
+    if (r->show_queue && show_queue_put(r->show_queue, picture_ref(p), p->ready_us))
         r->display->ops->wake(r->display);
-    }
     picture_unref(&p);
     int64_t decoded = r->counters.frames_decoded; /* only this thread writes it */
     if (r->config.max_frames && decoded >= r->config.max_frames)

@@ -141,6 +141,7 @@ void receiver_publish_stats(void *ctx)
         pthread_mutex_lock(&r->stats_lock);
         video_receiver_get_stats(r->rtp, &r->net_stats);
         add_counters(&r->net_stats, &r->before);
+        r->playout_us = video_receiver_playout_us(r->rtp, now);
         struct receiver_counters *c = &r->counters;
         int64_t elapsed = now - c->second_start_us;
         if (elapsed >= 1000000) {
@@ -171,6 +172,8 @@ int receiver_make_rtp(struct hevcast_receiver *r)
     c.fir = r->agreed.codec.fir;
     c.twcc = r->agreed.codec.twcc;
     c.decoder = r->decode_queue != NULL;
+    c.playout_min_us = r->config.playout_min_ms * INT64_C(1000);
+    c.playout_max_us = r->config.playout_max_ms * INT64_C(1000);
     if (r->rtp) {
         struct video_receiver_stats st;
         video_receiver_get_stats(r->rtp, &st);

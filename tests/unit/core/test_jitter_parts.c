@@ -218,7 +218,7 @@ static void reorder_margin_follows(void **state)
     (void)state;
     struct reorder r;
     int64_t now = 1000;
-    reorder_init(&r);
+    reorder_init(&r, false);
     run_reorder(&r, &now, 5, 0, 0);
     assert_int_equal(r.margin_us, REORDER_MIN_US);
     assert_int_equal(r.margin_packets, REORDER_PACKETS);
@@ -241,6 +241,13 @@ static void reorder_margin_follows(void **state)
     run_reorder(&r, &now, 10, 0, 0);
     assert_int_equal(r.margin_us, REORDER_MIN_US);
     reorder_late(&r, -5, 0);
+    assert_int_equal(r.margin_us, REORDER_MIN_US);
+    reorder_init(&r, true); /* all of them */
+    run_reorder(&r, &now, 1, 0, 0);
+    reorder_late(&r, 30000, 30);
+    assert_int_equal(r.margin_us, 40000);
+    assert_int_equal(r.margin_packets, INT_MAX);
+    run_reorder(&r, &now, 30, 0, 0);
     assert_int_equal(r.margin_us, REORDER_MIN_US);
 }
 
