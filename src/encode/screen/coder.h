@@ -2,6 +2,7 @@
  *
  *   ctu.c        which units a tree block is split into, and how each is coded
  *   cu_code.c    prediction, transform and reconstruction of one unit
+ *   mode.c       which intra mode suits a block
  *   cu_write.c   its syntax
  *   inter.c      merge candidates, vector prediction, motion compensation
  *
@@ -66,7 +67,9 @@ struct coder {
     int qp_before;   /* qPY_PRED: of the last that coded one */
     bool qp_written; /* in this tree block */
     struct quantizer quant;
-    uint32_t lambda; /* squared error of one bit, 1/16 */
+    uint32_t lambda; /* squared error of one bit, 1/256 */
+    uint32_t root_lambda; /* its root: what a bit is worth in absolute differences, 1/16 */
+    uint16_t *activity; /* borrows; of each 8x8 block that is to be coded: kernels.activity */
     int ctb_x, ctb_y;
 };
 
@@ -79,10 +82,9 @@ struct cu {
     int merge_idx, mvp_idx;
     struct mv mv, mvd;
     uint8_t mode[4];   /* intra luma; all the same unless nxn */
+    uint8_t probable[4][3]; /* the modes that were most probable for each; [0] unless nxn */
     uint8_t cbf[3];    /* a bit for each transform block */
     uint8_t tskip[3];
-    uint64_t distortion;
-    uint32_t bits;     /* of its levels and modes, 1/16, a guess */
     int16_t level[3][CU_MAX * CU_MAX];
 };
 
@@ -91,20 +93,29 @@ static inline struct block_info *coder_info(const struct coder *c, int x, int y)
     return &c->info[(y >> 3) * c->g->w8 + (x >> 3)];
 }
 
-/* 6.5.2: z-scan order of 4x4 blocks: the bits of x and y interleaved within a tree block. */
-static inline unsigned coder_z_address(const struct coder *c, int x, int y)
+/* 6.5.2: z-scan order of 4x4 blocks within a tree block: the bits of x and y interleaved. */
+static inline unsigned coder_z_inside(int x, int y)
 {
     static const uint8_t bits[16] = {0,  1,  4,  5,  16, 17, 20, 21,
                                      64, 65, 68, 69, 80, 81, 84, 85};
+    return bits[x >> 2 & 15] | (unsigned)bits[y >> 2 & 15] << 1;
+}
+
+/* The same in the picture, a tree block after the other. */
+static inline unsigned coder_z_address(const struct coder *c, int x, int y)
+{
     unsigned ctb = (unsigned)((y >> SCREEN_CTB_LOG2) * c->g->ctb_cols + (x >> SCREEN_CTB_LOG2));
-    return ctb << 8 | bits[x >> 2 & 15] | (unsigned)bits[y >> 2 & 15] << 1;
+    return ctb << 8 | coder_z_inside(x, y);
 }
 
 /* 6.4.1: is the block that holds (xn, yn) coded before the one at (x, y)? In 4x4 blocks. */
 static inline bool coder_available(const struct coder *c, int x, int y, int xn, int yn)
 {
-    return xn >= 0 && yn >= 0 && xn < c->g->cw && yn < c->g->ch &&
-           coder_z_address(c, xn, yn) < coder_z_address(c, x, y);
+    if (xn < 0 || yn < 0 || xn >= c->g->cw || yn >= c->g->ch)
+        return false;
+    if (((x ^ xn) | (y ^ yn)) >> SCREEN_CTB_LOG2 == 0)
+        return coder_z_inside(xn, yn) < coder_z_inside(x, y);
+    return coder_z_address(c, xn, yn) < coder_z_address(c, x, y);
 }
 
 void coder_set_qp(struct coder *c, int qp);
@@ -121,13 +132,24 @@ void inter_code_vector(const struct coder *c, struct cu *cu);
 /* What this vector would cost, 1/16 bits, with the lists of its unit. */
 uint32_t inter_vector_cost(const struct mv merge[5], const struct mv mvp[2], struct mv mv);
 
-/* cu_code.c: both write the reconstruction, levels, distortion and bits. */
+/* cu_code.c: both write the reconstruction and levels. The modes of an NxN unit are chosen on the
+ * way, since each block's edges are the one's before. */
 void cu_code_inter(struct coder *c, struct cu *cu);
 void cu_code_intra(struct coder *c, struct cu *cu);
 /* Luma edges of a block for its intra prediction. */
 void cu_edges(const struct coder *c, int plane, int x, int y, int n, struct intra_edges *e);
 /* 8.4.2: the three most probable modes of the 4x4 (or larger) block at x, y. */
 void cu_probable_modes(const struct coder *c, int x, int y, const struct cu *cu, uint8_t list[3]);
+
+/* mode.c: the intra mode whose prediction of the part's luma block differs least, into
+ * cu->mode[part]; e: its edges; many: of some directions too. cost: 16 times the absolute
+ * difference, with the mode's bits. */
+uint32_t mode_choose(const struct coder *c, struct cu *cu, int part, int log2, bool many,
+                     const struct intra_edges *e);
+static inline uint32_t mode_lambda(const struct coder *c)
+{
+    return c->lossless ? 4 : c->root_lambda;
+}
 
 /* cu_write.c */
 void cu_write(struct coder *c, struct cu *cu);

@@ -5,84 +5,7 @@
 
 #include <string.h>
 
-/* The planes of one unit, put aside while another way to code it is tried. */
-struct saved {
-    uint8_t plane[3][CU_MAX * CU_MAX];
-};
-
-static void save(const struct coder *c, const struct cu *cu, struct saved *s)
-{
-    for (int i = 0; i < 3; i++) {
-        int sh = i ? c->g->cshift : 0, n = 1 << (cu->log2 - sh);
-        const uint8_t *p = frame_at(&c->rec, i, cu->x >> sh, cu->y >> sh);
-        for (int y = 0; y < n; y++)
-            memcpy(s->plane[i] + y * n, p + (ptrdiff_t)y * c->rec.stride[i], (size_t)n);
-    }
-}
-
-static void restore(const struct coder *c, const struct cu *cu, const struct saved *s)
-{
-    for (int i = 0; i < 3; i++) {
-        int sh = i ? c->g->cshift : 0, n = 1 << (cu->log2 - sh);
-        uint8_t *p = frame_at(&c->rec, i, cu->x >> sh, cu->y >> sh);
-        for (int y = 0; y < n; y++)
-            memcpy(p + (ptrdiff_t)y * c->rec.stride[i], s->plane[i] + y * n, (size_t)n);
-    }
-}
-
-static uint64_t cost_of(const struct coder *c, const struct cu *cu)
-{
-    if (cu->lossless)
-        return cu->bits;
-    return cu->distortion * 4096 + (uint64_t)cu->bits * c->lambda;
-}
-
-/* Square root of lambda over 16 bits: what a bit is worth in absolute differences, 1/16. */
-static uint32_t sad_lambda(const struct coder *c)
-{
-    if (c->lossless)
-        return 4;
-    uint32_t l = 4;
-    while (l * l < c->lambda) /* (1/16)² is 1/256 */
-        l += 1 + l / 8;
-    return l;
-}
-
-/* The mode whose prediction of one luma block differs least. modes: 0 ends. */
-static uint8_t best_mode(const struct coder *c, const struct cu *cu, int x, int y, int log2,
-                         bool many, uint32_t *best_cost)
-{
-    static const uint8_t few[] = {INTRA_DC, INTRA_HORIZONTAL, INTRA_VERTICAL, INTRA_PLANAR},
-                         all[] = {INTRA_DC, INTRA_HORIZONTAL, INTRA_VERTICAL, INTRA_PLANAR,
-                                  2, 6, 14, 18, 22, 30, 34};
-    int n = 1 << log2, stride = c->src.stride[0];
-    struct intra_edges e, smooth;
-    uint8_t pred[32 * 32], list[3], tried[16], best = INTRA_DC;
-    int count = many ? (int)sizeof all : (int)sizeof few;
-    const uint8_t *src = frame_at(&c->src, 0, x, y);
-    cu_edges(c, 0, x, y, n, &e);
-    intra_smooth(&smooth, &e, n);
-    cu_probable_modes(c, x, y, cu, list);
-    memcpy(tried, many ? all : few, (size_t)count);
-    for (int i = 0; i < 3; i++)
-        if (!memchr(tried, list[i], (size_t)count))
-            tried[count++] = list[i];
-    uint32_t lambda = sad_lambda(c);
-    *best_cost = UINT32_MAX;
-    for (int i = 0; i < count; i++) {
-        uint8_t m = tried[i];
-        intra_predict(pred, n, n, m, intra_smoothed(m, n) ? &smooth : &e, true);
-        bool probable = m == list[0] || m == list[1] || m == list[2];
-        uint32_t cost = 16 * c->k->sad(src, stride, pred, n, n, n) + (probable ? 2 : 6) * lambda;
-        if (cost < *best_cost) {
-            *best_cost = cost;
-            best = m;
-        }
-        if (*best_cost <= 6 * lambda)
-            break; /* nothing differs */
-    }
-    return best;
-}
+enum { DRAWN_STEPS = 20 }; /* of 56 between neighbours in rows: so many are at most 1 */
 
 /* The vector whose prediction of luma differs least. */
 static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_t *best_cost)
@@ -90,7 +13,7 @@ static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_
     struct mv list[5 + MATCH_VECTORS], best = {0, 0};
     int n = 1 << cu->log2, count = inter_merge_list(c, cu->x, cu->y, n, list);
     uint8_t pred[CU_MAX * CU_MAX];
-    uint32_t lambda = sad_lambda(c);
+    uint32_t lambda = mode_lambda(c);
     struct mv merge[5], mvp[2];
     memcpy(merge, list, sizeof merge);
     inter_mvp_list(c, cu->x, cu->y, n, 0, mvp);
@@ -132,82 +55,53 @@ static void code(struct coder *c, struct cu *cu)
         cu_code_intra(c, cu);
 }
 
-/* Each 4x4 block with the mode that suits it. Edges come from the blocks before, so each is coded
- * as it is chosen; cu_code_intra then does it once more. */
-static void choose_four_modes(struct coder *c, struct cu *cu)
-{
-    for (int i = 0; i < 4; i++) {
-        uint32_t cost;
-        int x = cu->x + (i & 1) * 4, y = cu->y + (i >> 1) * 4;
-        cu->mode[i] = best_mode(c, cu, x, y, 2, false, &cost);
-        /* Near enough for the next blocks' edges: the source. */
-        for (int j = 0; j < 4; j++)
-            memcpy(frame_at(&c->rec, 0, x, y + j), frame_at(&c->src, 0, x, y + j), 4);
-    }
-}
-
-/* Codes one more way; `best` and the reconstruction are the better of both. */
-static void try_also(struct coder *c, struct cu *best, struct cu *other, const struct saved *before)
-{
-    struct saved first;
-    save(c, best, &first);
-    restore(c, best, before);
-    if (other->nxn)
-        choose_four_modes(c, other);
-    code(c, other);
-    if (cost_of(c, other) < cost_of(c, best)) {
-        memcpy(best, other, offsetof(struct cu, level));
-        for (int i = 0; i < 3; i++) /* of units of 8x8 alone */
-            memcpy(best->level[i], other->level[i], 64 * sizeof other->level[i][0]);
-    } else {
-        restore(c, best, &first);
-    }
-}
-
-static void copy_header(struct cu *to, const struct cu *from)
-{
-    memcpy(to, from, offsetof(struct cu, level));
-}
-
 /* Smooth enough that one transform of this size does better than several small ones. */
 static bool is_smooth(const struct coder *c, int x, int y, int n)
 {
-    uint32_t a = c->k->activity(frame_at(&c->src, 0, x, y), c->src.stride[0], n);
-    return a <= (c->lossless ? 0 : (uint32_t)(n * n) * 4);
+    uint32_t sum = 0;
+    for (int j = y >> 3; j < (y + n) >> 3; j++)
+        for (int i = x >> 3; i < (x + n) >> 3; i++)
+            sum += c->activity[j * c->g->w8 + i];
+    return sum <= (c->lossless ? 0 : (uint32_t)(n * n) * 4);
 }
 
+/* Text and drawings: most neighbours are alike, few differ much. Small blocks suit them. */
+static bool is_drawn(const struct coder *c, int x, int y)
+{
+    return c->k->level_steps(frame_at(&c->src, 0, x, y), c->src.stride[0]) >= DRAWN_STEPS;
+}
+
+/* One way to code a unit is chosen beforehand, by what it looks like: trying the others takes
+ * three times as long and saves a few per cent (doc/screen-encoder.md). */
 static void code_leaf(struct coder *c, int x, int y, int log2)
 {
-    struct cu cu, other;
-    struct saved before;
+    struct cu cu;
     memset(&cu, 0, offsetof(struct cu, level));
     cu.x = x;
     cu.y = y;
     cu.log2 = log2;
     cu.lossless = c->lossless;
-    uint32_t intra_cost, inter_cost = UINT32_MAX;
+    uint32_t intra_cost = UINT32_MAX, inter_cost = UINT32_MAX, lambda = mode_lambda(c);
     if (!c->key)
         cu.mv = best_vector(c, &cu, &inter_cost);
-    bool many = !c->lossless && is_smooth(c, x, y, 1 << log2);
-    uint8_t mode = best_mode(c, &cu, x, y, log2, many, &intra_cost);
-    cu.inter = inter_cost <= intra_cost;
+    if (inter_cost <= 2 * lambda) { /* nothing differs */
+        cu.inter = true;
+    } else {
+        bool many = log2 > 3 && !c->lossless;
+        struct intra_edges e;
+        cu_edges(c, 0, x, y, 1 << log2, &e);
+        intra_cost = mode_choose(c, &cu, 0, log2, many, &e);
+        memset(cu.mode, cu.mode[0], sizeof cu.mode);
+        cu.inter = inter_cost <= intra_cost;
+    }
     if (cu.inter)
         inter_code_vector(c, &cu);
-    memset(cu.mode, mode, 4);
-    save(c, &cu, &before);
-    code(c, &cu);
-    bool residual = cu.cbf[0] || cu.cbf[1] || cu.cbf[2];
-    if (log2 == 3 && residual) {
-        copy_header(&other, &cu);
-        other.split = true;
-        uint64_t whole = cost_of(c, &cu);
-        try_also(c, &cu, &other, &before);
-        if (!cu.inter && (cu.split || cost_of(c, &other) < whole + whole / 8)) {
-            copy_header(&other, &cu);
-            other.split = other.nxn = true;
-            try_also(c, &cu, &other, &before);
-        }
+    uint32_t cost = cu.inter ? inter_cost : intra_cost;
+    if (log2 == 3 && cost > 6 * lambda && is_drawn(c, x, y)) {
+        cu.nxn = !cu.inter;
+        cu.split = !cu.inter || !c->lossless;
     }
+    code(c, &cu);
     cu_write(c, &cu);
 }
 
@@ -252,7 +146,7 @@ static bool follows(const struct coder *c, int x, int y, int log2)
     struct cu cu = {.x = x, .y = y, .log2 = log2};
     uint32_t cost;
     best_vector(c, &cu, &cost);
-    return cost >> (2 * log2) <= sad_lambda(c); /* a bit's worth for each sample */
+    return cost >> (2 * log2) <= mode_lambda(c); /* a bit's worth for each sample */
 }
 
 static void code_tree(struct coder *c, int x, int y, int log2)

@@ -30,6 +30,9 @@ void coder_set_qp(struct coder *c, int qp)
     uint64_t l = (uint64_t)third[qp % 3] * 146; /* 0.57 in 1/256 of 1/256 */
     l = e >= 0 ? l << e : l >> -e;
     c->lambda = (uint32_t)(l >> 8);             /* 1/256 */
+    c->root_lambda = 4;
+    while (c->root_lambda * c->root_lambda < c->lambda)
+        c->root_lambda += 1 + c->root_lambda / 8;
 }
 
 /* How many luma samples of a block's further edge are there: the neighbour of the same size beyond
@@ -58,16 +61,14 @@ struct coded_block {
     int nonzero;
 };
 
-struct small_block {
-    int16_t level[16], res[16];
-    int nonzero;
-};
+/* 1/512 of a step that is added before rounding: 1/3 for intra, 1/5 for inter. */
+static int rounding(bool intra) { return intra ? 171 : 110; }
 
 static int quantize(const struct coder *c, const int16_t *coef, int16_t *level, int log2,
                     bool chroma, bool intra)
 {
     int shift = 14 + c->quant.per[chroma] + 7 - log2;
-    int offset = (intra ? 171 : 110) << (shift - 9);
+    int offset = rounding(intra) << (shift - 9);
     return c->k->quantize(coef, level, 1 << (2 * log2), c->quant.forward[chroma], offset, shift);
 }
 
@@ -95,89 +96,65 @@ static void transform_block(const struct coder *c, const int16_t *res, int log2,
                             bool intra, struct coded_block *out)
 {
     int16_t coef[CU_MAX * CU_MAX];
-    bool dst = intra && !chroma && log2 == 2;
-    (dst ? c->k->dst4 : c->k->dct[log2 - 2])(res, coef);
+    c->k->dct[log2 - 2](res, coef);
     out->nonzero = quantize(c, coef, out->level, log2, chroma, intra);
     if (!out->nonzero)
         return;
     int rows, cols;
     extent(out->level, 1 << log2, &rows, &cols);
     c->k->dequantize(out->level, coef, 1 << (2 * log2), c->quant.scale[chroma], log2 + 3);
-    if (dst)
-        c->k->idst4(coef, out->res);
-    else
-        c->k->idct[log2 - 2](coef, out->res, rows, cols);
+    c->k->idct[log2 - 2](coef, out->res, rows, cols);
 }
 
-/* 8.6.4.2 with transform_skip_flag: the residual, times 128, shifted by 12. */
-static void skip_block(const struct coder *c, const int16_t *res, bool chroma, bool intra,
-                       struct small_block *out)
+/* Lossless: the residual itself is the level (transquant bypass). */
+static bool code_exactly(struct coder *c, int plane, int x, int y, int n, const int16_t *res,
+                         int16_t *level)
 {
-    int16_t coef[16];
-    for (int i = 0; i < 16; i++)
-        coef[i] = (int16_t)(res[i] * 32);
-    out->nonzero = quantize(c, coef, out->level, 2, chroma, intra);
-    if (!out->nonzero)
-        return;
-    c->k->dequantize(out->level, coef, 16, c->quant.scale[chroma], 5);
-    for (int i = 0; i < 16; i++)
-        out->res[i] = (int16_t)((coef[i] + 16) >> 5);
+    memcpy(level, res, (size_t)(n * n) * sizeof res[0]);
+    for (int j = 0; j < n; j++)
+        memcpy(frame_at(&c->rec, plane, x, y + j), frame_at(&c->src, plane, x, y + j), (size_t)n);
+    return true;
 }
 
-static uint64_t error_of(const int16_t *a, const int16_t *b, int count)
+static bool code_four(struct coder *c, bool chroma, bool intra, const uint8_t *src, int src_stride,
+                      uint8_t *rec, int stride, int16_t *level, bool *tskip)
 {
-    uint64_t sum = 0;
-    for (int i = 0; i < count; i++)
-        sum += (uint64_t)((a[i] - b[i]) * (a[i] - b[i]));
-    return sum;
+    int shift = 19 + c->quant.per[chroma];
+    struct quant4 q = {c->quant.forward[chroma], rounding(intra) << (shift - 9), shift,
+                       c->quant.scale[chroma], c->lambda};
+    struct coded4 out;
+    c->k->code4(src, src_stride, rec, stride, intra && !chroma, &q, &out);
+    if (!out.nonzero)
+        return false;
+    memcpy(level, out.level, sizeof out.level);
+    *tskip = out.skip;
+    return true;
 }
 
 /* The reconstruction holds the prediction; adds the residual to it. Returns whether there is one. */
 static bool code_block(struct coder *c, struct cu *cu, int plane, int x, int y, int log2,
                        int16_t *level, bool *tskip)
 {
-    int n = 1 << log2, count = n * n, stride = c->rec.stride[plane];
+    int n = 1 << log2, stride = c->rec.stride[plane];
     int16_t res[CU_MAX * CU_MAX];
     uint8_t *rec = frame_at(&c->rec, plane, x, y);
     const uint8_t *src = frame_at(&c->src, plane, x, y);
     *tskip = false;
     if (c->k->equal(src, c->src.stride[plane], rec, stride, n, n))
         return false;
+    if (log2 == 2 && !cu->lossless)
+        return code_four(c, plane > 0, !cu->inter, src, c->src.stride[plane], rec, stride, level,
+                         tskip);
     c->k->subtract(src, c->src.stride[plane], rec, stride, res, n);
-    if (cu->lossless) {
-        memcpy(level, res, (size_t)count * sizeof res[0]);
-        uint32_t cost = c->k->level_cost(level, count);
-        cu->bits += cost;
-        if (cost)
-            for (int j = 0; j < n; j++)
-                memcpy(rec + (ptrdiff_t)j * stride, src + (ptrdiff_t)j * c->src.stride[plane],
-                       (size_t)n);
-        return cost > 0;
-    }
-    struct coded_block best;
-    transform_block(c, res, log2, plane > 0, !cu->inter, &best);
-    if (log2 == 2 && (best.nonzero || plane == 0)) {
-        static const int16_t zero[16];
-        struct small_block other;
-        skip_block(c, res, plane > 0, !cu->inter, &other);
-        uint64_t a = error_of(res, best.nonzero ? best.res : zero, 16) * 4096 +
-                     (uint64_t)c->k->level_cost(best.level, 16) * c->lambda;
-        uint64_t b = error_of(res, other.nonzero ? other.res : zero, 16) * 4096 +
-                     (uint64_t)c->k->level_cost(other.level, 16) * c->lambda;
-        if (other.nonzero && b < a) {
-            memcpy(best.level, other.level, sizeof other.level);
-            memcpy(best.res, other.res, sizeof other.res);
-            best.nonzero = other.nonzero;
-            *tskip = true;
-        }
-    }
-    if (best.nonzero) {
-        memcpy(level, best.level, (size_t)count * sizeof level[0]);
-        c->k->add(rec, stride, best.res, rec, stride, n);
-        cu->bits += c->k->level_cost(level, count);
-    }
-    cu->distortion += c->k->sse(src, c->src.stride[plane], rec, stride, n, n);
-    return best.nonzero > 0;
+    if (cu->lossless)
+        return code_exactly(c, plane, x, y, n, res, level);
+    struct coded_block coded;
+    transform_block(c, res, log2, plane > 0, !cu->inter, &coded);
+    if (!coded.nonzero)
+        return false;
+    memcpy(level, coded.level, (size_t)(n * n) * sizeof level[0]);
+    c->k->add(rec, stride, coded.res, rec, stride, n);
+    return true;
 }
 
 /* How many transform blocks a plane has, and their size: chroma of an 8x8 unit of 4:2:0 has one
@@ -191,25 +168,30 @@ static int blocks_of(const struct coder *c, const struct cu *cu, int plane, int 
     return 4;
 }
 
+static void predict_intra(struct coder *c, struct cu *cu, int plane, int i, int x, int y, int log2)
+{
+    struct intra_edges e, smooth;
+    bool small_chroma = plane && c->g->cshift;
+    cu_edges(c, plane, x, y, 1 << log2, &e);
+    if (cu->nxn && plane == 0)
+        mode_choose(c, cu, i, 2, false, &e);
+    int mode = cu->mode[small_chroma ? 0 : i]; /* chroma: derived, table 8-2 */
+    bool smoothed = !small_chroma && intra_smoothed(mode, 1 << log2);
+    if (smoothed)
+        intra_smooth(&smooth, &e, 1 << log2);
+    intra_predict(frame_at(&c->rec, plane, x, y), c->rec.stride[plane], 1 << log2, mode,
+                  smoothed ? &smooth : &e, plane == 0);
+}
+
 static void code_planes(struct coder *c, struct cu *cu)
 {
-    cu->distortion = 0;
-    cu->bits = 0;
     for (int plane = 0; plane < 3; plane++) {
         int log2, n = blocks_of(c, cu, plane, &log2), s = plane ? c->g->cshift : 0;
         cu->cbf[plane] = cu->tskip[plane] = 0;
         for (int i = 0; i < n; i++) {
             int x = (cu->x >> s) + ((i & 1) << log2), y = (cu->y >> s) + ((i >> 1) << log2);
-            if (!cu->inter) {
-                int mode = cu->mode[plane && s ? 0 : i]; /* chroma: derived, table 8-2 */
-                struct intra_edges e, smooth;
-                cu_edges(c, plane, x, y, 1 << log2, &e);
-                bool smoothed = (!plane || !s) && intra_smoothed(mode, 1 << log2);
-                if (smoothed)
-                    intra_smooth(&smooth, &e, 1 << log2);
-                intra_predict(frame_at(&c->rec, plane, x, y), c->rec.stride[plane], 1 << log2, mode,
-                              smoothed ? &smooth : &e, plane == 0);
-            }
+            if (!cu->inter)
+                predict_intra(c, cu, plane, i, x, y, log2);
             bool tskip;
             if (code_block(c, cu, plane, x, y, log2, cu->level[plane] + (i << (2 * log2)), &tskip))
                 cu->cbf[plane] |= (uint8_t)(1 << i);
@@ -228,23 +210,9 @@ void cu_code_inter(struct coder *c, struct cu *cu)
     code_planes(c, cu);
 }
 
-/* Bits of the luma modes, about: 2 for a probable one, 6 for another. */
-static uint32_t mode_bits(const struct coder *c, const struct cu *cu)
-{
-    uint32_t bits = 0;
-    for (int i = 0; i < (cu->nxn ? 4 : 1); i++) {
-        uint8_t list[3];
-        cu_probable_modes(c, cu->x + (i & 1) * 4, cu->y + (i >> 1) * 4, cu, list);
-        bool probable = cu->mode[i] == list[0] || cu->mode[i] == list[1] || cu->mode[i] == list[2];
-        bits += probable ? 32 : 96;
-    }
-    return bits;
-}
-
 void cu_code_intra(struct coder *c, struct cu *cu)
 {
     code_planes(c, cu);
-    cu->bits += mode_bits(c, cu);
 }
 
 static int candidate_mode(const struct coder *c, int x, int y, int xn, int yn,

@@ -76,9 +76,8 @@ static void write_mvd(struct coder *c, struct mv d)
 static void write_intra_modes(struct coder *c, const struct cu *cu)
 {
     int parts = cu->nxn ? 4 : 1, index[4];
-    uint8_t list[4][3];
+    const uint8_t(*list)[3] = cu->probable;
     for (int i = 0; i < parts; i++) {
-        cu_probable_modes(c, cu->x + (i & 1) * 4, cu->y + (i >> 1) * 4, cu, list[i]);
         index[i] = -1;
         for (int j = 0; j < 3; j++)
             if (list[i][j] == cu->mode[i])

@@ -4,22 +4,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Inlined where the size is a constant. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* All or half of an edge is what is mostly there. */
+INLINE void gather(struct intra_edges *e, const uint8_t *p, ptrdiff_t stride, int n,
+                   const struct intra_available *a)
+{
+    const uint8_t *above = p - stride;
+    if (a->left >= n) {
+        for (int i = 0; i < n; i++)
+            e->left[1 + i] = p[i * stride - 1];
+        for (int i = n; i < a->left; i++)
+            e->left[1 + i] = p[i * stride - 1];
+    }
+    if (a->left < 2 * n) {
+        uint8_t last = a->left ? e->left[a->left] : above[0];
+        if (a->left == n)
+            memset(e->left + 1 + n, last, (size_t)n);
+        else
+            memset(e->left + 1 + a->left, last, (size_t)(2 * n - a->left));
+    }
+    /* Where only one side is there, the corner and the other side repeat its first sample. */
+    e->left[0] = e->top[0] = a->left && a->top ? above[-1] : a->left ? p[-1] : above[0];
+    if (a->top == 2 * n) {
+        memcpy(e->top + 1, above, (size_t)(2 * n));
+    } else if (a->top == n) {
+        memcpy(e->top + 1, above, (size_t)n);
+        memset(e->top + 1 + n, above[n - 1], (size_t)n);
+    } else {
+        memcpy(e->top + 1, above, (size_t)a->top);
+        memset(e->top + 1 + a->top, e->top[a->top], (size_t)(2 * n - a->top));
+    }
+}
+
 void intra_gather(struct intra_edges *e, const uint8_t *p, int stride, int n,
                   const struct intra_available *a)
 {
-    if (!a->left && !a->top) {
+    if (!a->left && !a->top)
         memset(e, 128, sizeof *e);
-        return;
-    }
-    const uint8_t *above = p - stride;
-    /* Where only one side is there, the corner and the other side repeat its first sample. */
-    uint8_t corner = a->left && a->top ? above[-1] : a->left ? p[-1] : above[0];
-    e->left[0] = e->top[0] = corner;
-    for (int i = 0; i < a->left; i++)
-        e->left[1 + i] = p[(ptrdiff_t)i * stride - 1];
-    memset(e->left + 1 + a->left, e->left[a->left], (size_t)(2 * n - a->left));
-    memcpy(e->top + 1, above, (size_t)a->top);
-    memset(e->top + 1 + a->top, e->top[a->top], (size_t)(2 * n - a->top));
+    else if (n == 4)
+        gather(e, p, stride, 4, a);
+    else if (n == 8)
+        gather(e, p, stride, 8, a);
+    else
+        gather(e, p, stride, n, a);
 }
 
 void intra_smooth(struct intra_edges *out, const struct intra_edges *in, int n)
@@ -42,7 +71,7 @@ bool intra_smoothed(int mode, int n)
     return (v < h ? v : h) > (n == 8 ? 7 : n == 16 ? 1 : 0);
 }
 
-static void predict_planar(uint8_t *dst, int stride, int n, const struct intra_edges *e)
+INLINE void predict_planar(uint8_t *dst, int stride, int n, const struct intra_edges *e)
 {
     /* In 16 bits: at most 64 · 255. What falls along a column and what rises along a row of it is
      * counted up, so that the compiler makes vectors of the rest. */
@@ -60,7 +89,7 @@ static void predict_planar(uint8_t *dst, int stride, int n, const struct intra_e
         }
 }
 
-static void predict_dc(uint8_t *dst, int stride, int n, const struct intra_edges *e, bool filter)
+INLINE void predict_dc(uint8_t *dst, int stride, int n, const struct intra_edges *e, bool filter)
 {
     int sum = n;
     for (int i = 1; i <= n; i++)
@@ -97,7 +126,7 @@ static void transpose(uint8_t *dst, int stride, const uint8_t *t, int n)
 }
 
 /* Modes 26 and 10 of the same: each column or row repeats its edge. */
-static void predict_vertical(uint8_t *dst, int stride, int n, const struct intra_edges *e,
+INLINE void predict_vertical(uint8_t *dst, int stride, int n, const struct intra_edges *e,
                              bool filter)
 {
     for (int y = 0; y < n; y++)
@@ -106,7 +135,7 @@ static void predict_vertical(uint8_t *dst, int stride, int n, const struct intra
         dst[(ptrdiff_t)y * stride] = clip8(e->top[1] + ((e->left[y + 1] - e->left[0]) >> 1));
 }
 
-static void predict_horizontal(uint8_t *dst, int stride, int n, const struct intra_edges *e,
+INLINE void predict_horizontal(uint8_t *dst, int stride, int n, const struct intra_edges *e,
                                bool filter)
 {
     for (int y = 0; y < n; y++)
@@ -144,8 +173,8 @@ static void predict_rows(uint8_t *dst, int stride, int n, int mode, const uint8_
     }
 }
 
-void intra_predict(uint8_t *dst, int stride, int n, int mode, const struct intra_edges *e,
-                   bool luma)
+INLINE void predict(uint8_t *dst, int stride, int n, int mode, const struct intra_edges *e,
+                    bool luma)
 {
     bool filter = luma && n < 32;
     if (mode == INTRA_PLANAR) {
@@ -162,5 +191,15 @@ void intra_predict(uint8_t *dst, int stride, int n, int mode, const struct intra
         uint8_t t[32 * 32];
         predict_rows(t, n, n, mode, e->left, e->top);
         transpose(dst, stride, t, n);
+    }
+}
+
+void intra_predict(uint8_t *dst, int stride, int n, int mode, const struct intra_edges *e,
+                   bool luma)
+{
+    switch (n) { /* the usual sizes as constants, for the compiler */
+    case 4: predict(dst, stride, 4, mode, e, luma); break;
+    case 8: predict(dst, stride, 8, mode, e, luma); break;
+    default: predict(dst, stride, n, mode, e, luma); break;
     }
 }

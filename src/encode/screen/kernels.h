@@ -9,6 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct quant4 {
+    int forward, offset, shift; /* as of quantize, for a 4x4 block */
+    int scale;                  /* as of dequantize */
+    uint32_t lambda;            /* squared error of one bit, 1/256 */
+};
+
+struct coded4 {
+    int16_t level[16];
+    uint32_t bits, error; /* 1/16 bits; squared */
+    bool nonzero, skip;   /* skip: transform_skip_flag */
+};
+
 struct kernels {
     /* Sum of absolute differences, of w × h samples; w a multiple of 4. */
     uint32_t (*sad)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
@@ -31,6 +43,16 @@ struct kernels {
     uint32_t (*level_cost)(const int16_t *level, int count);
     /* Equation 8-309 with a flat scaling list: (level * scale + round) >> shift, clipped. */
     void (*dequantize)(const int16_t *level, int16_t *coef, int count, int scale, int shift);
+    /* A 4x4 block of which rec holds the prediction, both ways, by its transform (the DST if `dst`)
+     * and by transform skip: the levels of the cheaper; rec becomes what the decoder will have. */
+    void (*code4)(const uint8_t *src, int ss, uint8_t *rec, int sr, bool dst,
+                  const struct quant4 *q, struct coded4 *out);
+    /* What predictions of an n×n block (4 or 8) by DC, horizontal, vertical and planar differ by,
+     * without the edge filters: edges point to the first sample beside the block and above. */
+    void (*intra_sads)(const uint8_t *src, int stride, int n, const uint8_t *left,
+                       const uint8_t *top, uint32_t sad[4]);
+    /* Of 8x8 samples: of the 56 steps along rows how many are at most 1. */
+    int (*level_steps)(const uint8_t *p, int stride);
     /* The steps between neighbours: Σ |x(i) - x(i-1)| along rows and columns of a block. */
     uint32_t (*activity)(const uint8_t *p, int stride, int n);
 };

@@ -312,6 +312,226 @@ static uint32_t hand_level_cost(const int16_t *level, int count)
     return (uint32_t)_mm_cvtsi128_si32(s) + 24 + 8 * (uint32_t)__builtin_ctz((unsigned)count);
 }
 
+struct way4 {
+    __m256i level, res;
+    uint32_t bits, error;
+    bool nonzero;
+};
+
+INLINE uint32_t sum32(__m256i v)
+{
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(s);
+}
+
+INLINE __m256i quantize16(__m256i c, const struct quant4 *q)
+{
+    const __m256i s = _mm256_set1_epi32(q->forward), o = _mm256_set1_epi32(q->offset);
+    const __m128i sh = _mm_cvtsi32_si128(q->shift);
+    __m256i a = _mm256_abs_epi16(c), none = _mm256_setzero_si256();
+    __m256i lo = _mm256_unpacklo_epi16(a, none), hi = _mm256_unpackhi_epi16(a, none);
+    lo = _mm256_srl_epi32(_mm256_add_epi32(_mm256_mullo_epi32(lo, s), o), sh);
+    hi = _mm256_srl_epi32(_mm256_add_epi32(_mm256_mullo_epi32(hi, s), o), sh);
+    return _mm256_sign_epi16(_mm256_packus_epi32(lo, hi), c);
+}
+
+INLINE __m256i dequantize16(__m256i level, int scale)
+{
+    const __m256i s = _mm256_set1_epi32(scale), round = _mm256_set1_epi32(16);
+    __m256i sign = _mm256_srai_epi16(level, 15);
+    __m256i lo = _mm256_mullo_epi32(_mm256_unpacklo_epi16(level, sign), s);
+    __m256i hi = _mm256_mullo_epi32(_mm256_unpackhi_epi16(level, sign), s);
+    return _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(lo, round), 5),
+                              _mm256_srai_epi32(_mm256_add_epi32(hi, round), 5));
+}
+
+INLINE uint32_t cost16(__m256i level)
+{
+    const __m256i none = _mm256_setzero_si256();
+    __m256i a = _mm256_abs_epi16(level);
+    __m256i both = _mm256_packus_epi32(cost8(_mm256_unpacklo_epi16(a, none)),
+                                       cost8(_mm256_unpackhi_epi16(a, none)));
+    both = _mm256_andnot_si256(_mm256_cmpeq_epi64(level, none), both);
+    return sum32(_mm256_madd_epi16(both, _mm256_set1_epi16(1))) + 24 + 32;
+}
+
+INLINE void weigh(struct way4 *w, __m256i residual)
+{
+    __m256i d = _mm256_sub_epi16(residual, w->res);
+    w->error = sum32(_mm256_madd_epi16(d, d));
+    w->bits = w->nonzero ? cost16(w->level) : 0;
+}
+
+INLINE __m128i load4x4(const uint8_t *p, int stride)
+{
+    return _mm_unpacklo_epi64(_mm_unpacklo_epi32(load4(p), load4(p + stride)),
+                              _mm_unpacklo_epi32(load4(p + 2 * stride), load4(p + 3 * stride)));
+}
+
+static void hand_code4(const uint8_t *src, int ss, uint8_t *rec, int sr, bool dst,
+                       const struct quant4 *q, struct coded4 *out)
+{
+    const struct pairs *t = dst ? &dst_pairs : &dct_pairs[0];
+    __m256i pred = _mm256_cvtepu8_epi16(load4x4(rec, sr)), none = _mm256_setzero_si256();
+    __m256i r = _mm256_sub_epi16(_mm256_cvtepu8_epi16(load4x4(src, ss)), pred);
+    struct way4 by = {.res = none}, skip;
+    __m128i v[2] = {_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)};
+    stage4(v, t->columns, 1);
+    transpose4(v);
+    stage4(v, t->columns, 8);
+    transpose4(v);
+    by.level = quantize16(_mm256_set_m128i(v[1], v[0]), q);
+    by.nonzero = !_mm256_testz_si256(by.level, by.level);
+    if (by.nonzero) {
+        __m256i c = dequantize16(by.level, q->scale);
+        v[0] = _mm256_castsi256_si128(c);
+        v[1] = _mm256_extracti128_si256(c, 1);
+        stage4(v, t->rows, 7);
+        transpose4(v);
+        stage4(v, t->rows, 12);
+        transpose4(v);
+        by.res = _mm256_set_m128i(v[1], v[0]);
+    }
+    weigh(&by, r);
+    out->skip = false;
+    skip.level = quantize16(_mm256_slli_epi16(r, 5), q);
+    skip.nonzero = !_mm256_testz_si256(skip.level, skip.level);
+    if (skip.nonzero) {
+        /* (c + 16) >> 5, without an overflow of c + 16 */
+        __m256i c = dequantize16(skip.level, q->scale);
+        skip.res = _mm256_srai_epi16(_mm256_add_epi16(_mm256_srai_epi16(c, 4),
+                                                      _mm256_set1_epi16(1)), 1);
+        weigh(&skip, r);
+        if (skip.error * UINT64_C(4096) + (uint64_t)skip.bits * q->lambda <
+            by.error * UINT64_C(4096) + (uint64_t)by.bits * q->lambda) {
+            by = skip;
+            out->skip = true;
+        }
+    }
+    _mm256_storeu_si256((__m256i *)out->level, by.level);
+    out->bits = by.bits;
+    out->error = by.error;
+    out->nonzero = by.nonzero;
+    if (!by.nonzero)
+        return;
+    __m256i sum = _mm256_adds_epi16(pred, by.res);
+    __m128i rows = _mm_packus_epi16(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    for (int y = 0; y < 4; y++, rec += sr) {
+        int32_t four = _mm_cvtsi128_si32(rows);
+        memcpy(rec, &four, 4);
+        rows = _mm_srli_si128(rows, 4);
+    }
+}
+
+/* The four predictions of two rows of 8 or four of 4 at a time. */
+struct sads {
+    __m128i dc, horizontal, vertical, planar;
+};
+
+INLINE void add_sads(struct sads *s, __m128i src, __m128i dc, __m128i left, __m128i top,
+                     __m128i planar)
+{
+    s->dc = _mm_add_epi64(s->dc, _mm_sad_epu8(src, dc));
+    s->horizontal = _mm_add_epi64(s->horizontal, _mm_sad_epu8(src, left));
+    s->vertical = _mm_add_epi64(s->vertical, _mm_sad_epu8(src, top));
+    s->planar = _mm_add_epi64(s->planar, _mm_sad_epu8(src, planar));
+}
+
+/* One row of 8 of the planar prediction, in 16 bits; column: what falls along columns, by now. */
+INLINE __m128i planar_row(__m128i column, __m128i falling, int left, int shift)
+{
+    return _mm_srl_epi16(
+        _mm_add_epi16(column, _mm_mullo_epi16(falling, _mm_set1_epi16((short)left))),
+        _mm_cvtsi32_si128(shift));
+}
+
+static void sads8(const uint8_t *src, int stride, const uint8_t *left, const uint8_t *top,
+                  struct sads *s)
+{
+    const __m128i none = _mm_setzero_si128();
+    __m128i above = load8(top), beside = load8(left);
+    int sum = _mm_cvtsi128_si32(_mm_sad_epu8(above, none)) +
+              _mm_cvtsi128_si32(_mm_sad_epu8(beside, none));
+    __m128i dc = _mm_set1_epi8((char)((sum + 8) >> 4));
+    __m128i top16 = _mm_cvtepu8_epi16(above), two_tops = _mm_unpacklo_epi64(above, above);
+    __m128i rising = _mm_setr_epi16(1, 2, 3, 4, 5, 6, 7, 8);
+    __m128i falling = _mm_setr_epi16(7, 6, 5, 4, 3, 2, 1, 0);
+    __m128i column = _mm_add_epi16(_mm_add_epi16(_mm_slli_epi16(top16, 3), _mm_set1_epi16(8)),
+                                   _mm_mullo_epi16(rising, _mm_set1_epi16(top[8])));
+    __m128i step = _mm_sub_epi16(_mm_set1_epi16(left[8]), top16);
+    for (int y = 0; y < 8; y += 2, src += 2 * stride) {
+        __m128i rows = _mm_unpacklo_epi64(load8(src), load8(src + stride));
+        column = _mm_add_epi16(column, step);
+        __m128i first = planar_row(column, falling, left[y], 4);
+        column = _mm_add_epi16(column, step);
+        __m128i second = planar_row(column, falling, left[y + 1], 4);
+        __m128i sides = _mm_unpacklo_epi64(_mm_set1_epi8((char)left[y]),
+                                           _mm_set1_epi8((char)left[y + 1]));
+        add_sads(s, rows, dc, sides, two_tops, _mm_packus_epi16(first, second));
+    }
+}
+
+static void sads4(const uint8_t *src, int stride, const uint8_t *left, const uint8_t *top,
+                  struct sads *s)
+{
+    __m128i rows = load4x4(src, stride);
+    __m128i above = _mm_shuffle_epi32(load4(top), 0), beside = load4(left);
+    __m128i sides = _mm_shuffle_epi8(
+        beside, _mm_setr_epi8(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3));
+    __m128i edges = _mm_unpacklo_epi32(beside, above);
+    int sum = _mm_cvtsi128_si32(_mm_sad_epu8(_mm_move_epi64(edges), _mm_setzero_si128()));
+    __m128i dc = _mm_set1_epi8((char)((sum + 4) >> 3));
+    /* Rows 0 and 1, then 2 and 3, in 16 bits. */
+    __m128i top16 = _mm_cvtepu8_epi16(above);
+    __m128i base = _mm_add_epi16(_mm_mullo_epi16(_mm_setr_epi16(1, 2, 3, 4, 1, 2, 3, 4),
+                                                 _mm_set1_epi16(top[4])),
+                                 _mm_set1_epi16(4));
+    __m128i falling = _mm_setr_epi16(3, 2, 1, 0, 3, 2, 1, 0);
+    __m128i down[2] = {_mm_setr_epi16(1, 1, 1, 1, 2, 2, 2, 2),
+                       _mm_setr_epi16(3, 3, 3, 3, 4, 4, 4, 4)};
+    __m128i half[2];
+    for (int i = 0; i < 2; i++) {
+        __m128i side16 = _mm_cvtepu8_epi16(i ? _mm_srli_si128(sides, 8) : sides);
+        __m128i up = _mm_sub_epi16(_mm_set1_epi16(4), down[i]);
+        __m128i v = _mm_add_epi16(base, _mm_mullo_epi16(falling, side16));
+        v = _mm_add_epi16(v, _mm_mullo_epi16(up, top16));
+        v = _mm_add_epi16(v, _mm_mullo_epi16(down[i], _mm_set1_epi16(left[4])));
+        half[i] = _mm_srli_epi16(v, 3);
+    }
+    add_sads(s, rows, dc, sides, above, _mm_packus_epi16(half[0], half[1]));
+}
+
+static void hand_intra_sads(const uint8_t *src, int stride, int n, const uint8_t *left,
+                            const uint8_t *top, uint32_t sad[4])
+{
+    __m128i none = _mm_setzero_si128();
+    struct sads s = {none, none, none, none};
+    if (n == 8)
+        sads8(src, stride, left, top, &s);
+    else
+        sads4(src, stride, left, top, &s);
+    sad[0] = (uint32_t)sum64(s.dc);
+    sad[1] = (uint32_t)sum64(s.horizontal);
+    sad[2] = (uint32_t)sum64(s.vertical);
+    sad[3] = (uint32_t)sum64(s.planar);
+}
+
+static int hand_level_steps(const uint8_t *p, int stride)
+{
+    const __m128i one = _mm_set1_epi8(1);
+    int count = 0;
+    for (int y = 0; y < 8; y += 2, p += 2 * stride) {
+        __m128i rows = _mm_unpacklo_epi64(load8(p), load8(p + stride));
+        __m128i next = _mm_srli_epi64(rows, 8);
+        __m128i d = _mm_or_si128(_mm_subs_epu8(rows, next), _mm_subs_epu8(next, rows));
+        unsigned small = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(d, one), d));
+        count += __builtin_popcount(small & 0x7f7f);
+    }
+    return count;
+}
+
 /* The differences along a row of 8: of the last to nothing is masked away. */
 static uint32_t hand_activity(const uint8_t *p, int stride, int n)
 {
@@ -342,7 +562,9 @@ static const struct kernels table = {
     .dct = {hand_dct2, hand_dct3, hand_dct4, hand_dct5},
     .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},
     .dst4 = hand_dst4, .idst4 = hand_idst4, .quantize = hand_quantize,
-    .level_cost = hand_level_cost, .dequantize = avx2_dequantize, .activity = hand_activity,
+    .level_cost = hand_level_cost, .dequantize = avx2_dequantize,
+    .code4 = hand_code4, .intra_sads = hand_intra_sads, .level_steps = hand_level_steps,
+    .activity = hand_activity,
 };
 
 const struct kernels *kernels_avx2(void)

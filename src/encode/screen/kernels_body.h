@@ -233,12 +233,82 @@ static uint32_t K(activity)(const uint8_t *p, int stride, int n)
 }
 
 #ifndef KERNELS_BY_HAND
+static uint32_t K(error16)(const int16_t *a, const int16_t *b)
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < 16; i++)
+        sum += (uint32_t)((a[i] - b[i]) * (a[i] - b[i]));
+    return sum;
+}
+
+static void K(code4)(const uint8_t *src, int ss, uint8_t *rec, int sr, bool dst,
+                     const struct quant4 *q, struct coded4 *out)
+{
+    int16_t residual[16], coef[16], level[16], by[16] = {0}, skip[16];
+    K(subtract)(src, ss, rec, sr, residual, 4);
+    (dst ? K(dst4) : K(dct2))(residual, coef);
+    out->nonzero = K(quantize)(coef, out->level, 16, q->forward, q->offset, q->shift);
+    if (out->nonzero) {
+        K(dequantize)(out->level, coef, 16, q->scale, 5);
+        dst ? K(idst4)(coef, by) : K(idct2)(coef, by, 4, 4);
+    }
+    out->skip = false;
+    out->bits = K(level_cost)(out->level, 16);
+    out->error = K(error16)(residual, by);
+    /* 8.6.4.2 with transform_skip_flag: the residual, times 128, shifted by 12. */
+    for (int i = 0; i < 16; i++)
+        coef[i] = (int16_t)(residual[i] * 32);
+    if (K(quantize)(coef, level, 16, q->forward, q->offset, q->shift)) {
+        K(dequantize)(level, coef, 16, q->scale, 5);
+        for (int i = 0; i < 16; i++)
+            skip[i] = (int16_t)((coef[i] + 16) >> 5);
+        uint32_t bits = K(level_cost)(level, 16), error = K(error16)(residual, skip);
+        if (error * UINT64_C(4096) + (uint64_t)bits * q->lambda <
+            out->error * UINT64_C(4096) + (uint64_t)out->bits * q->lambda) {
+            *out = (struct coded4){.bits = bits, .error = error, .nonzero = true, .skip = true};
+            memcpy(out->level, level, sizeof level);
+            memcpy(by, skip, sizeof by);
+        }
+    }
+    if (out->nonzero)
+        K(add)(rec, sr, by, rec, sr, 4);
+}
+
+static void K(intra_sads)(const uint8_t *src, int stride, int n, const uint8_t *left,
+                          const uint8_t *top, uint32_t sad[4])
+{
+    int dc = n, shift = n == 8 ? 4 : 3;
+    for (int i = 0; i < n; i++)
+        dc += left[i] + top[i];
+    dc >>= shift;
+    memset(sad, 0, 4 * sizeof sad[0]);
+    for (int y = 0; y < n; y++, src += stride)
+        for (int x = 0; x < n; x++) {
+            int planar = ((n - 1 - x) * left[y] + (x + 1) * top[n] + (n - 1 - y) * top[x] +
+                          (y + 1) * left[n] + n) >> shift;
+            sad[0] += (uint32_t)abs(src[x] - dc);
+            sad[1] += (uint32_t)abs(src[x] - left[y]);
+            sad[2] += (uint32_t)abs(src[x] - top[x]);
+            sad[3] += (uint32_t)abs(src[x] - planar);
+        }
+}
+
+static int K(level_steps)(const uint8_t *p, int stride)
+{
+    int count = 0;
+    for (int y = 0; y < 8; y++, p += stride)
+        for (int x = 1; x < 8; x++)
+            count += abs(p[x] - p[x - 1]) <= 1;
+    return count;
+}
+
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
         .sad = K(sad), .sse = K(sse), .equal = K(equal), .subtract = K(subtract), .add = K(add),   \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
         .quantize = K(quantize), .level_cost = K(level_cost), .dequantize = K(dequantize),         \
+        .code4 = K(code4), .intra_sads = K(intra_sads), .level_steps = K(level_steps),             \
         .activity = K(activity),                                                                   \
     }
 #endif

@@ -78,6 +78,7 @@ static void screen_close(struct encoder *e)
     cabac_free(&s->coder.cabac);
     free(s->coder.info);
     free(s->coder.plain);
+    free(s->coder.activity);
     free(s->stale);
     free(s->dirty);
     free(s->todo);
@@ -141,6 +142,7 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->motion = motion_new();
     s->coder.info = calloc(blocks, sizeof s->coder.info[0]);
     s->coder.plain = calloc(ctbs, sizeof s->coder.plain[0]);
+    s->coder.activity = calloc(blocks, sizeof s->coder.activity[0]);
     s->stale = calloc(ctbs, sizeof s->stale[0]);
     s->todo = calloc(ctbs, 1);
     s->dirty = calloc(blocks, 1);
@@ -148,8 +150,9 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->inexact = calloc(blocks, 1);
     s->bin = calloc(blocks, 1);
     bool memory = memory_init(&s->memory, &s->g, s->params.dpb_size - 1);
-    if (!memory || !s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion || !s->coder.info ||
-        !s->coder.plain || !s->stale || !s->todo || !s->dirty || !s->match || !s->inexact || !s->bin) {
+    if (!memory || !s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion ||
+        !s->coder.info || !s->coder.plain || !s->coder.activity || !s->stale || !s->todo ||
+        !s->dirty || !s->match || !s->inexact || !s->bin) {
         screen_close(&s->base);
         return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
                          config->height);
@@ -261,10 +264,13 @@ static void take_source(struct screen *s, const struct picture *pic)
         }
 }
 
+/* Notes the block's activity on the way. */
 static int block_bin(const struct screen *s, int bx, int by)
 {
-    return rate_bin(s->coder.k->activity(frame_at(&s->src, 0, bx * 8, by * 8), s->src.stride[0],
-                                         8));
+    uint32_t activity =
+        s->coder.k->activity(frame_at(&s->src, 0, bx * 8, by * 8), s->src.stride[0], 8);
+    s->coder.activity[by * s->g.w8 + bx] = (uint16_t)activity;
+    return rate_bin(activity);
 }
 
 static void sum_work(struct screen *s, struct rate_work *w)

@@ -183,12 +183,53 @@ static void test_avx2_is_plain(void **state)
     }
 }
 
+static void test_small_blocks(void **state)
+{
+    (void)state;
+    const struct kernels *a = kernels_avx2(), *p = &kernels_plain;
+    if (!a)
+        skip();
+    static uint8_t x[64 * 16], left[17], top[17];
+    for (int i = 0; i < 4000; i++) {
+        int spread = 1 + rng(i & 1 ? 255 : 12);
+        for (int j = 0; j < (int)sizeof x; j++)
+            x[j] = (uint8_t)(100 * (i & 1) + rng(spread) * (rng(3) > 0));
+        for (int j = 0; j < 17; j++) {
+            left[j] = (uint8_t)rng(256);
+            top[j] = (uint8_t)rng(256);
+        }
+        uint32_t s1[4], s2[4];
+        for (int n = 4; n <= 8; n += 4) {
+            a->intra_sads(x, 64, n, left, top, s1);
+            p->intra_sads(x, 64, n, left, top, s2);
+            assert_memory_equal(s1, s2, sizeof s1);
+        }
+        assert_int_equal(a->level_steps(x, 64), p->level_steps(x, 64));
+        uint8_t rec1[4 * 7], rec2[4 * 7];
+        for (int j = 0; j < 4 * 7; j++)
+            rec1[j] = rec2[j] = (uint8_t)(rng(3) ? x[j % 7 + j / 7 * 64] : rng(256));
+        int qp = rng(52), per = qp / 6;
+        struct quant4 q = {14564 + rng(11651), (171 - 61 * rng(2)) << (10 + per), 19 + per,
+                           16 * (40 + rng(33)) << per, (uint32_t)rng(1 << 20)};
+        struct coded4 c1 = {0}, c2 = {0};
+        bool dst = rng(2);
+        a->code4(x, 64, rec1, 7, dst, &q, &c1);
+        p->code4(x, 64, rec2, 7, dst, &q, &c2);
+        assert_memory_equal(rec1, rec2, sizeof rec1);
+        assert_int_equal(c1.nonzero, c2.nonzero);
+        assert_int_equal(c1.skip, c2.skip);
+        assert_int_equal(c1.bits, c2.bits);
+        assert_int_equal(c1.error, c2.error);
+        assert_memory_equal(c1.level, c2.level, sizeof c1.level);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrix),   cmocka_unit_test(test_inverse),
         cmocka_unit_test(test_forward),  cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_avx2_is_plain),
+        cmocka_unit_test(test_avx2_is_plain), cmocka_unit_test(test_small_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
