@@ -194,6 +194,7 @@ typedef struct hevcast_sender_config {
     int queue_ms;              /* wait allowed between encoder and network; default 100 */
     const char *listen;        /* ADDR:PORT; default NULL: 0.0.0.0:8554 or the first free after it */
     const char *token;         /* the secret in the address; NULL: random; "": none, open to anyone */
+    const char *tls;           /* "self" or "CERT.pem:KEY.pem": serve https; default NULL: http */
     const char *const *ice_servers; /* stun:… and turn:… URLs; default none */
     int ice_server_count;
     int udp_port_min, udp_port_max; /* default 0, 0: any */
@@ -213,8 +214,11 @@ HEVCAST_API void hevcast_sender_default_config(hevcast_sender_config *config);
 /* Opens the source and the port and starts the threads; HEVCAST_EVENT_LISTENING comes before it
  * returns. Nothing is encoded while nobody watches. */
 HEVCAST_API int hevcast_sender_new(hevcast_sender **out, const hevcast_sender_config *config);
-/* The address to open, with the token. Valid as long as the sender. */
+/* The address to open, with the token; with tls "self" also with #sha256=FINGERPRINT, which a receiver
+ * obeys. Valid as long as the sender. */
 HEVCAST_API const char *hevcast_sender_url(const hevcast_sender *sender);
+/* SHA-256 of the certificate, 64 hex digits; "" without TLS. Valid as long as the sender. */
+HEVCAST_API const char *hevcast_sender_fingerprint(const hevcast_sender *sender);
 /* What is shared, for people: "screen :0, 1920x1080". Valid as long as the sender. */
 HEVCAST_API const char *hevcast_sender_description(const hevcast_sender *sender);
 /* One picture (BGRX, I420 or I444), copied. 0; 1: nobody watches: it is kept until a newer one

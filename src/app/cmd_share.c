@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include <cjson/cJSON.h>
+#include <ctype.h>
 #include <string.h>
 
 static const char help[] =
@@ -24,6 +25,8 @@ static const char help[] =
     "                        (default 100)\n"
     "  --listen ADDR:PORT    where to listen (default 0.0.0.0:8554 or the first free after it)\n"
     "  --token T             the secret in the address (default random; '' opens it to anyone)\n"
+    "  --tls self|CERT:KEY   serve https: with a certificate that is made once and kept, or with\n"
+    "                        the one in the PEM files CERT and KEY\n"
     "  --ice-server URL      stun:HOST or turn:USER:PASSWORD@HOST; repeatable\n"
     "  --udp-ports MIN-MAX   the UDP ports to use\n"
     "  --loop                start a file again at its end\n"
@@ -35,7 +38,7 @@ static const char help[] =
 
 enum { OPT_MONITOR = 1, OPT_REGION, OPT_WINDOW, OPT_FPS, OPT_NO_CURSOR, OPT_ENCODER, OPT_CHROMA,
        OPT_BITRATE, OPT_MIN_BITRATE, OPT_QUEUE, OPT_LISTEN, OPT_TOKEN, OPT_UDP_PORTS, OPT_LOOP,
-       OPT_MAX_VIEWERS };
+       OPT_MAX_VIEWERS, OPT_TLS };
 
 static const struct option options[] = {
     {"monitor", required_argument, NULL, OPT_MONITOR},
@@ -51,6 +54,7 @@ static const struct option options[] = {
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"token", required_argument, NULL, OPT_TOKEN},
     {"udp-ports", required_argument, NULL, OPT_UDP_PORTS},
+    {"tls", required_argument, NULL, OPT_TLS},
     {"loop", no_argument, NULL, OPT_LOOP},
     {"max-viewers", required_argument, NULL, OPT_MAX_VIEWERS},
     COMMON_LONG_OPTIONS,
@@ -112,6 +116,7 @@ static bool take_option(void *ctx, int c, const char *arg)
     case OPT_QUEUE: return parse_int("--queue", arg, 1, 10000, &k->queue_ms);
     case OPT_LISTEN: k->listen = arg; return true;
     case OPT_TOKEN: k->token = arg; return true;
+    case OPT_TLS: k->tls = arg; return true;
     case OPT_UDP_PORTS: return parse_port_range(arg, &k->udp_port_min, &k->udp_port_max);
     case OPT_LOOP: k->loop = true; return true;
     case OPT_MAX_VIEWERS: return parse_int("--max-viewers", arg, 1, 1000, &k->max_viewers);
@@ -217,6 +222,24 @@ static int wait_for(void *object, int64_t timeout_us)
     return hevcast_sender_wait(object, timeout_us);
 }
 
+/* As browsers show it. */
+static void note_fingerprint(const char *hex)
+{
+    char text[3 * 32 + 1];
+    for (size_t i = 0; i < 32; i++)
+        snprintf(text + 3 * i, 4, "%c%c%s", toupper(hex[2 * i]), toupper(hex[2 * i + 1]),
+                 i < 31 ? ":" : "");
+    status_note("The certificate's SHA-256 fingerprint: %s\n", text);
+}
+
+/* Phones read it, and their browsers have no use for the fingerprint: a smaller code does. */
+static void print_address_qr(const char *url)
+{
+    char text[512];
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(url, "#"), url);
+    print_qr(text);
+}
+
 static int run_share(struct share *s)
 {
     hevcast_sender *sender;
@@ -231,8 +254,11 @@ static int run_share(struct share *s)
     }
     status_note("sharing %s\n\n    %s\n", hevcast_sender_description(sender),
                 hevcast_sender_url(sender));
+    const char *fingerprint = hevcast_sender_fingerprint(sender);
+    if (fingerprint[0])
+        note_fingerprint(fingerprint);
     if (!s->o.quiet)
-        print_qr(hevcast_sender_url(sender));
+        print_address_qr(hevcast_sender_url(sender));
     if (s->config.token && !s->config.token[0])
         status_note("WARNING: --token '' leaves this share open to anyone who reaches the port");
     s->run.object = sender;

@@ -50,6 +50,8 @@ static int check_config(const hevcast_sender_config *c)
     if (c->udp_port_min < 0 || c->udp_port_max > 65535 || c->udp_port_min > c->udp_port_max ||
         (c->udp_port_max && c->udp_port_min < 1))
         return error_set(ERR_INVALID, "--udp-ports takes MIN-MAX, from 1 to 65535");
+    if (c->tls && !tls_spec_valid(c->tls))
+        return error_set(ERR_INVALID, "--tls is self or CERT.pem:KEY.pem, not \"%s\"", c->tls);
     if (c->token && c->token[0] && !token_valid(c->token))
         return error_set(ERR_INVALID, "--token takes 1 to 128 letters, digits and - . _ ~ alone");
     return 0;
@@ -65,6 +67,7 @@ static int copy_config(struct hevcast_sender *s, const hevcast_sender_config *c)
     s->config.window = string_bag_copy(&s->strings, c->window);
     s->config.encoder = string_bag_copy(&s->strings, c->encoder);
     s->config.listen = string_bag_copy(&s->strings, c->listen);
+    s->config.tls = string_bag_copy(&s->strings, c->tls);
     s->config.token = NULL;
     if (s->strings.failed)
         return error_set(ERR_MEMORY, "out of memory");
@@ -219,6 +222,8 @@ int hevcast_sender_new(hevcast_sender **out, const hevcast_sender_config *config
 }
 
 const char *hevcast_sender_url(const hevcast_sender *s) { return whep_server_url(s->server); }
+
+const char *hevcast_sender_fingerprint(const hevcast_sender *s) { return s->tls.fingerprint; }
 const char *hevcast_sender_description(const hevcast_sender *s) { return s->description; }
 
 void hevcast_sender_stop(hevcast_sender *s)

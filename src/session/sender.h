@@ -20,6 +20,7 @@
 #include "session/key_governor.h"
 #include "session/options.h"
 #include "signal/sdp.h"
+#include "signal/tls_identity.h"
 #include "signal/whep_server.h"
 #include "source/source.h"
 #include "transport/peer.h"
@@ -92,6 +93,7 @@ struct hevcast_sender {
     struct loop_event *au_event, *stop_event;
     struct loop_timer *key_timer, *stats_timer, *drain_timer;
     struct whep_server *server;
+    struct tls_identity tls; /* cert NULL: plain http */
     struct dtls_identity *identity;
     struct viewer *viewers; /* list, newest first */
     int viewer_count;

@@ -358,6 +358,9 @@ int sender_net_open(struct hevcast_sender *s, const char *const *urls)
     s->drain_timer = loop_timer_new(s->loop, drain, s);
     if (!s->au_event || !s->stop_event || !s->key_timer || !s->stats_timer || !s->drain_timer)
         return error_set(ERR_MEMORY, "out of memory");
+    int err = s->config.tls ? tls_identity_open(&s->tls, s->config.tls) : 0;
+    if (err)
+        return err;
     s->identity = dtls_identity_new();
     if (!s->identity)
         return ERR_IO;
@@ -377,6 +380,9 @@ int sender_net_open(struct hevcast_sender *s, const char *const *urls)
         .ice_server_link_count = n,
         .listen = s->config.listen,
         .token = s->token,
+        .tls_cert = s->tls.cert,
+        .tls_key = s->tls.key,
+        .tls_pin = s->tls.self ? s->tls.fingerprint : NULL,
         .files = web_files,
         .file_count = web_file_count,
         .on_offer = on_offer,
@@ -411,4 +417,5 @@ void sender_net_close(struct hevcast_sender *s)
     gop_cache_clear(&s->gop);
     loop_free(&s->loop);
     dtls_identity_free(&s->identity);
+    tls_identity_clear(&s->tls);
 }

@@ -16,8 +16,10 @@
 struct http_limits {
     int connections;       /* in all; default 1200, but at most half of the process's files */
     int per_address;       /* of one remote address; default 64 */
-    int64_t header_us;     /* for the first request's header, TLS handshake included; default 10 s */
-    int64_t idle_us;       /* for the header of a further request (keep-alive); default 30 s */
+    int64_t header_us;     /* for a request's header, or the first bytes of TLS; default 10 s */
+    int64_t handshake_us;  /* for the rest of a TLS handshake, waiting for its turn included;
+                              default 10 s */
+    int64_t idle_us;       /* for the beginning of a further request (keep-alive); default 30 s */
     int64_t body_us;       /* for a body; default 10 s */
     int64_t write_us;      /* for a response to be taken; default 30 s */
     size_t body_bytes;     /* default 64 KiB; more is 413 */
@@ -34,6 +36,8 @@ void http_guard_free(struct http_guard **g);
 /* A connection was accepted. remote: its address, a fresh object, which must be the one given to
  * soup_server_accept_iostream. false: refused, drop it. */
 bool http_guard_admit(struct http_guard *g, GSocket *socket, GSocketAddress *remote);
+/* The TLS handshake begins; the time for a request's header begins when it is done. */
+void http_guard_handshaking(struct http_guard *g, GSocketAddress *remote);
 /* The request's body is longer than body_bytes (or says that it will be). */
 bool http_guard_too_large(SoupServerMessage *msg);
 /* The response is being written from now on. */

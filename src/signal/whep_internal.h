@@ -18,6 +18,7 @@ struct whep_server {
     SoupServer *soup;
     GSocketService *service;
     GTlsCertificate *certificate; /* NULL: plain http */
+    struct http_tls *tls;         /* NULL: plain http */
     struct http_guard *guard;
     char *token, *url;
     int port;

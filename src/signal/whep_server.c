@@ -4,11 +4,22 @@
 #include "base/log.h"
 #include "signal/http_guard.h"
 #include "signal/http_listen.h"
+#include "signal/http_tls.h"
 #include "signal/token.h"
 #include "signal/whep_internal.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+
+static void serve_stream(void *ctx, GIOStream *stream, GSocketAddress *local,
+                         GSocketAddress *remote)
+{
+    struct whep_server *s = ctx;
+    GError *error = NULL;
+    if (!soup_server_accept_iostream(s->soup, stream, local, remote, &error))
+        LOG_RATE(signal, LOG_LEVEL_WARN, "a connection could not be served: %s", error->message);
+    g_clear_error(&error);
+}
 
 static gboolean on_incoming(GSocketService *service, GSocketConnection *connection,
                             GObject *source, gpointer data)
@@ -19,25 +30,14 @@ static gboolean on_incoming(GSocketService *service, GSocketConnection *connecti
     GSocketAddress *local = g_socket_connection_get_local_address(connection, NULL);
     GSocketAddress *remote = g_socket_connection_get_remote_address(connection, NULL);
     GSocket *socket = g_socket_connection_get_socket(connection);
-    GIOStream *stream = NULL;
-    GError *error = NULL;
-    if (!local || !remote || !http_guard_admit(s->guard, socket, remote))
-        goto done; /* dropping the last reference closes it */
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
-    if (s->certificate) {
-        /* The handshake happens in libsoup's first read, under the guard's header timeout. */
-        stream = g_tls_server_connection_new(G_IO_STREAM(connection), s->certificate, &error);
-        if (stream)
-            g_tls_connection_set_require_close_notify(G_TLS_CONNECTION(stream), FALSE);
-    } else {
-        stream = g_object_ref(G_IO_STREAM(connection));
+    /* Refused: dropping the last reference closes it. */
+    if (local && remote && http_guard_admit(s->guard, socket, remote)) {
+        g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, TRUE, NULL);
+        if (s->tls)
+            http_tls_accept(s->tls, connection, local, remote);
+        else
+            serve_stream(s, G_IO_STREAM(connection), local, remote);
     }
-    if (!stream || !soup_server_accept_iostream(s->soup, stream, local, remote, &error))
-        LOG_RATE(signal, LOG_LEVEL_WARN, "a connection could not be served: %s",
-                 error ? error->message : "?");
-done:
-    g_clear_error(&error);
-    g_clear_object(&stream);
     g_clear_object(&local);
     g_clear_object(&remote);
     return TRUE;
@@ -56,6 +56,18 @@ static int load_certificate(struct whep_server *s, const char *cert, const char 
     return code;
 }
 
+/* A page is a dozen files, and a TLS handshake for each would show. */
+static void keep_alive(struct whep_server *s)
+{
+    GError *error = NULL;
+    GSocket *never = http_listen_never();
+    if (!never || !soup_server_listen_socket(s->soup, never, 0, &error))
+        LOG_INFO(signal, "connections close after each response: %s",
+                 error ? error->message : "no socket could be made for it");
+    g_clear_error(&error);
+    g_clear_object(&never);
+}
+
 static int open_server(struct whep_server *s, const struct whep_server_config *config)
 {
     if (config->tls_cert) {
@@ -69,8 +81,9 @@ static int open_server(struct whep_server *s, const struct whep_server_config *c
         return error;
     char *host = http_listen_host(bound);
     s->port = g_inet_socket_address_get_port(bound);
-    s->url = g_strdup_printf("%s://%s:%d/%s", s->certificate ? "https" : "http", host, s->port,
-                             s->token);
+    s->url = g_strdup_printf("%s://%s:%d/%s%s%s", s->certificate ? "https" : "http", host, s->port,
+                             s->token, config->tls_pin ? "#sha256=" : "",
+                             config->tls_pin ? config->tls_pin : "");
     g_free(host);
     g_object_unref(bound);
 
@@ -87,6 +100,9 @@ static int open_server(struct whep_server *s, const struct whep_server_config *c
     s->guard = http_guard_new(s->loop, s->soup, config->limits ? config->limits : &limits);
     if (!s->guard)
         return error_set(ERR_IO, "no timer for the HTTP server could be made");
+    if (s->certificate)
+        s->tls = http_tls_new(s->loop, s->guard, s->certificate, serve_stream, s);
+    keep_alive(s);
     g_signal_connect(s->service, "incoming", G_CALLBACK(on_incoming), s);
     g_socket_service_start(s->service);
     return 0;
@@ -134,6 +150,7 @@ void whep_server_free(struct whep_server **server)
     }
     while (s->requests)
         whep_request_detach(s->requests);
+    http_tls_free(&s->tls);
     http_guard_free(&s->guard);
     if (s->soup) {
         soup_server_disconnect(s->soup);

@@ -24,6 +24,7 @@ struct whep_server_config {
                              first free port after it */
     const char *token;    /* "": open; else as token_valid (signal/token.h) wants it */
     const char *tls_cert, *tls_key; /* PEM files; NULL: plain http */
+    const char *tls_pin;  /* hex: the address names this fingerprint of the certificate; NULL: none */
     const char *const *ice_server_links; /* ready Link header values; n */
     int ice_server_link_count;
     /* A text page for GET (borrowed, static), with its content type. */
@@ -52,7 +53,7 @@ int whep_server_new(struct whep_server **out, const struct whep_server_config *c
 /* Ends all connections. A request that waits for its reply stays valid: reply to it still, which
  * then only frees it. Not from inside a handler. */
 void whep_server_free(struct whep_server **s);
-/* "http://HOST:PORT/TOKEN" to print; HOST is the default route's address when all are listened
+/* "http(s)://HOST:PORT/TOKEN[#sha256=HEX]" to print; HOST is the default route's address when all are listened
  * on (127.0.0.1 without a route). */
 const char *whep_server_url(const struct whep_server *s);
 int whep_server_port(const struct whep_server *s);
