@@ -22,6 +22,7 @@ struct connection {
     char address[64];
     enum phase phase;
     int64_t deadline_us;
+    int requests;
     size_t body_bytes;
     bool too_large, cut;
 };
@@ -41,7 +42,8 @@ static const char connection_key[] = "hevcast-connection";
 void http_limits_default(struct http_limits *l)
 {
     *l = (struct http_limits){.connections = 1200, .per_address = 64, .header_us = 10000000,
-                              .handshake_us = 10000000, .idle_us = 30000000, .body_us = 10000000, .write_us = 30000000,
+                              .handshake_us = 5000000, .idle_us = 30000000,
+                              .body_us = 10000000, .write_us = 30000000,
                               .body_bytes = 65536, .discard_bytes = 1 << 20};
     /* The viewers' UDP sockets need files too. */
     struct rlimit files;
@@ -171,17 +173,7 @@ static void on_got_body(SoupServerMessage *msg, gpointer data)
     set_phase(connection_of(msg), PHASE_HANDLE, 0);
 }
 
-/* The response was taken. libsoup begins the next message only when its first bytes are there;
- * until then the connection is as idle as a new one. */
-static void on_finished(SoupServerMessage *msg, gpointer data)
-{
-    (void)data;
-    struct connection *c = connection_of(msg);
-    if (c && c->guard)
-        set_phase(c, PHASE_WAIT, c->guard->limits.idle_us);
-}
-
-/* libsoup begins a message when a connection is accepted, and others with their first bytes. */
+/* libsoup begins a message when a connection is accepted, and another after each response. */
 static void on_request_started(SoupServer *server, SoupServerMessage *msg, gpointer data)
 {
     (void)server;
@@ -191,11 +183,10 @@ static void on_request_started(SoupServer *server, SoupServerMessage *msg, gpoin
         return;
     struct http_limits *l = &c->guard->limits;
     c->too_large = false;
-    set_phase(c, PHASE_WAIT, l->header_us);
+    set_phase(c, PHASE_WAIT, c->requests++ == 0 ? l->header_us : l->idle_us);
     g_signal_connect(msg, "got-headers", G_CALLBACK(on_got_headers), NULL);
     g_signal_connect(msg, "got-chunk", G_CALLBACK(on_got_chunk), NULL);
     g_signal_connect(msg, "got-body", G_CALLBACK(on_got_body), NULL);
-    g_signal_connect(msg, "finished", G_CALLBACK(on_finished), NULL);
 }
 
 struct http_guard *http_guard_new(struct loop *loop, SoupServer *server,

@@ -16,9 +16,8 @@
 struct http_limits {
     int connections;       /* in all; default 1200, but at most half of the process's files */
     int per_address;       /* of one remote address; default 64 */
-    int64_t header_us;     /* for a request's header, or the first bytes of TLS; default 10 s */
-    int64_t handshake_us;  /* for the rest of a TLS handshake, waiting for its turn included;
-                              default 10 s */
+    int64_t header_us;     /* for a request's header, or to get a turn in TLS; default 10 s */
+    int64_t handshake_us;  /* for the rest of a TLS handshake, once it has its turn; default 5 s */
     int64_t idle_us;       /* for the beginning of a further request (keep-alive); default 30 s */
     int64_t body_us;       /* for a body; default 10 s */
     int64_t write_us;      /* for a response to be taken; default 30 s */

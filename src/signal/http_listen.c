@@ -2,11 +2,8 @@
 
 #include "base/error.h"
 
-#include <gio/gunixsocketaddress.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* "ADDR:PORT", "[v6]:PORT", ":PORT", "PORT", "localhost:PORT" */
 static GSocketAddress *parse_address(const char *text)
@@ -74,7 +71,7 @@ int http_listen_open(GSocketService **out, GInetSocketAddress **bound, const cha
                          "127.0.0.1:8554 or [::]:8554", text);
     GSocketService *service = g_socket_service_new();
     g_socket_service_stop(service);
-    g_socket_listener_set_backlog(G_SOCKET_LISTENER(service), 128);
+    g_socket_listener_set_backlog(G_SOCKET_LISTENER(service), 512);
 
     GError *error = NULL;
     gboolean ok = bind_service(service, address, bound, &error);
@@ -95,27 +92,6 @@ int http_listen_open(GSocketService **out, GInetSocketAddress **bound, const cha
     }
     g_object_unref(address);
     return code;
-}
-
-/* Bound to a name in a folder of our own, which is gone before anybody could look. */
-GSocket *http_listen_never(void)
-{
-    GSocket *s = NULL;
-    char *folder = g_dir_make_tmp("hevcast-XXXXXX", NULL);
-    if (!folder)
-        return NULL;
-    char *path = g_build_filename(folder, "never", NULL);
-    GSocketAddress *address = g_unix_socket_address_new(path);
-    s = g_socket_new(G_SOCKET_FAMILY_UNIX, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL);
-    bool bound = s && g_socket_bind(s, address, FALSE, NULL);
-    unlink(path);
-    rmdir(folder);
-    if (!bound || !g_socket_listen(s, NULL))
-        g_clear_object(&s);
-    g_object_unref(address);
-    g_free(path);
-    g_free(folder);
-    return s;
 }
 
 /* The address that the system would send from: connecting a UDP socket asks the routing table and

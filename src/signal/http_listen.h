@@ -10,9 +10,6 @@ enum { HTTP_DEFAULT_PORT = 8554, HTTP_DEFAULT_PORT_TRIES = 100 };
  * then g_socket_service_start). The thread's default context must be the loop's.
  * ERR_INVALID, ERR_IO with a sentence. */
 int http_listen_open(GSocketService **out, GInetSocketAddress **bound, const char *listen);
-/* A listening socket that nobody can reach: libsoup 3.2 closes after each response unless it has a
- * listener of its own. NULL: none could be made. Caller unrefs. */
-GSocket *http_listen_never(void);
 /* The host part of an address for people: the bound one, or the default route's when it is
  * 0.0.0.0 or ::, or 127.0.0.1 without a route. IPv6 in brackets. Caller frees with g_free. */
 char *http_listen_host(GInetSocketAddress *bound);

@@ -123,6 +123,7 @@ static void handshake(struct arrival *a)
     GTlsConnection *tls = G_TLS_CONNECTION(a->stream);
     g_tls_connection_set_require_close_notify(tls, FALSE);
     a->cancel = g_cancellable_new();
+    http_guard_handshaking(t->guard, a->remote);
     loop_hold(a->loop, 1);
     g_tls_connection_handshake_async(tls, G_PRIORITY_DEFAULT, a->cancel, on_handshake, a);
 }
@@ -199,7 +200,6 @@ static gboolean on_readable(GSocket *socket, GIOCondition condition, gpointer da
     }
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
     a->stage = STAGE_QUEUED;
-    http_guard_handshaking(t->guard, a->remote);
     begin_waiting(t);
     return G_SOURCE_REMOVE;
 }

@@ -16,6 +16,8 @@ static void serve_stream(void *ctx, GIOStream *stream, GSocketAddress *local,
 {
     struct whep_server *s = ctx;
     GError *error = NULL;
+    /* libsoup 3.2 keeps a connection open only when it has a listener of its own, and then never
+     * lets go of one whose client leaves between two requests: so each response closes. */
     if (!soup_server_accept_iostream(s->soup, stream, local, remote, &error))
         LOG_RATE(signal, LOG_LEVEL_WARN, "a connection could not be served: %s", error->message);
     g_clear_error(&error);
@@ -56,18 +58,6 @@ static int load_certificate(struct whep_server *s, const char *cert, const char 
     return code;
 }
 
-/* A page is a dozen files, and a TLS handshake for each would show. */
-static void keep_alive(struct whep_server *s)
-{
-    GError *error = NULL;
-    GSocket *never = http_listen_never();
-    if (!never || !soup_server_listen_socket(s->soup, never, 0, &error))
-        LOG_INFO(signal, "connections close after each response: %s",
-                 error ? error->message : "no socket could be made for it");
-    g_clear_error(&error);
-    g_clear_object(&never);
-}
-
 static int open_server(struct whep_server *s, const struct whep_server_config *config)
 {
     if (config->tls_cert) {
@@ -102,7 +92,6 @@ static int open_server(struct whep_server *s, const struct whep_server_config *c
         return error_set(ERR_IO, "no timer for the HTTP server could be made");
     if (s->certificate)
         s->tls = http_tls_new(s->loop, s->guard, s->certificate, serve_stream, s);
-    keep_alive(s);
     g_signal_connect(s->service, "incoming", G_CALLBACK(on_incoming), s);
     g_socket_service_start(s->service);
     return 0;

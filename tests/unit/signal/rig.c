@@ -152,14 +152,18 @@ int teardown(void **state)
 
 /* ---- raw requests ---- */
 
-int dial(int port)
+int dial(int port) { return dial_from("127.0.0.1", port); }
+
+int dial_from(const char *address, int port)
 {
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 30};
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    assert_int_equal(bind(s, (struct sockaddr *)&from, sizeof from), 0);
     assert_int_equal(connect(s, (struct sockaddr *)&a, sizeof a), 0);
     return s;
 }

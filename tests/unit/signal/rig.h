@@ -65,6 +65,7 @@ void reply_created_task(void *req);
 
 extern char response[65536];
 int dial(int port);
+int dial_from(const char *address, int port); /* one of 127.0.0.0/8 */
 bool send_all(int s, const char *data, size_t len);
 /* All until the other side closes, into out. -1: it did not within the socket's patience. */
 int read_all(int s, char *out, size_t cap);
