@@ -18,6 +18,7 @@ def test_self(env):
     share = env.share("test:320x240@20", "--tls", "self", token="right")
     address, pin = re.fullmatch(r"(https://127\.0\.0\.1:\d+/right)#sha256=([0-9a-f]{64})",
                                 share.url).groups()
+    lib.wait_until("the fingerprint", lambda: "fingerprint: " in share.err(), 5)
     env.check(pin[:8].upper() == re.search(r"fingerprint: ([0-9A-F:]{95})", share.err())
               .group(1).replace(":", "")[:8], "the fingerprint is printed as browsers show it")
     kept = env.path("state/hevcast/tls-self.pem")
