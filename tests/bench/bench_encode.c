@@ -67,7 +67,8 @@ static int run_scene(const struct encoder_ops *ops, enum scene_kind kind, int w,
     static struct totals key, inter, refine;
     key = inter = refine = (struct totals){0};
     struct scene s;
-    struct encoder_config config = {w, h, PIX_I420, 30, 8000000};
+    struct encoder_config config = {.width = w, .height = h, .fmt = PIX_I420, .fps = 30,
+                                    .bitrate_bps = 8000000, .film = kind == SCENE_FILM};
     struct encoder *e = NULL;
     struct converter *c = converter_new(PIX_I420);
     struct avdecode *d = avdecode_new();

@@ -28,15 +28,21 @@ struct rig {
     uint64_t id;
 };
 
-static void rig_open(struct rig *r, int w, int h, enum pix_fmt fmt)
+static void rig_open_for(struct rig *r, int w, int h, enum pix_fmt fmt, bool film)
 {
     *r = (struct rig){0};
-    struct encoder_config config = {w, h, fmt, 30, 8000000};
+    struct encoder_config config = {.width = w, .height = h, .fmt = fmt, .fps = 30,
+                                    .bitrate_bps = 8000000, .film = film};
     assert_int_equal(encoder_open(&r->e, &encoder_x265, &config), 0);
     r->c = converter_new(fmt);
     r->d = avdecode_new();
     assert_non_null(r->c);
     assert_non_null(r->d);
+}
+
+static void rig_open(struct rig *r, int w, int h, enum pix_fmt fmt)
+{
+    rig_open_for(r, w, h, fmt, false);
 }
 
 static void rig_close(struct rig *r)
@@ -235,9 +241,10 @@ static void test_refined_text(void **state)
     scene_free(&s);
 }
 
+/* *state: for film */
 static void test_sizes(void **state)
 {
-    (void)state;
+    bool film = *state;
     static const int sizes[][2] = {{17, 16},  {18, 33},  {32, 32},  {64, 200},   {33, 47},   {64, 64},
                                    {65, 63},  {99, 101}, {128, 130}, {322, 181}, {250, 642},
                                    {1366, 70}};
@@ -248,7 +255,7 @@ static void test_sizes(void **state)
             struct scene s;
             assert_true(scene_init(&s, SCENE_PAGE, w, h));
             struct rig r;
-            rig_open(&r, w, h, fmt);
+            rig_open_for(&r, w, h, fmt, film);
             rig_run(&r, s.pic, 20000, false, false);
             for (int k = 0; k < 4; k++) {
                 /* 4:2:0 has an even size; the decoded picture then holds one row or column more. */
@@ -389,11 +396,11 @@ static void test_rate_step(void **state)
     scene_free(&s);
 }
 
+/* *state: for film */
 static void test_scene_changes(void **state)
 {
-    (void)state;
     struct rig r;
-    rig_open(&r, 1280, 720, PIX_I420);
+    rig_open_for(&r, 1280, 720, PIX_I420, *state);
     const size_t budget = 33000;
     int over = 0, n = 0;
     struct picture *screen = picture_new(PIX_BGRX, 1280, 720);
@@ -473,6 +480,7 @@ static void test_refuses_other_size(void **state)
 
 int main(void)
 {
+    static char film;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_level),          cmocka_unit_test(test_pick),
         cmocka_unit_test(test_parameter_sets), cmocka_unit_test(test_colour_bars),
@@ -481,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_rate_step),      cmocka_unit_test(test_scene_changes),
         cmocka_unit_test(test_refuses_other_size),
         cmocka_unit_test(test_typing_sharpens),
+        cmocka_unit_test_prestate(test_sizes, &film),
+        cmocka_unit_test_prestate(test_scene_changes, &film),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
