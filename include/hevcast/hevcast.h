@@ -106,6 +106,7 @@ typedef struct hevcast_viewer_stats {
 typedef struct hevcast_sender_stats {
     int64_t t_us;
     int64_t frames_captured, frames_skipped, frames_encoded, keyframes;
+    int64_t repairs_by_reference; /* losses that were answered without a key frame */
     int64_t bytes_sent, packets_sent, packets_retransmitted; /* RTP, of all viewers that ever were */
     int64_t target_bps;
     int width, height; /* of the last picture; 0 before the first */
@@ -120,6 +121,7 @@ typedef struct hevcast_receiver_stats {
     int64_t frames_received, frames_decoded, frames_dropped;
     int64_t packets_received, packets_lost, packets_recovered;
     int64_t nacks, plis;
+    int64_t rpsis, resumed; /* losses told so that the sender refers to what is here; that ended so */
     int64_t freezes, freeze_us; /* gaps of over 200 ms between pictures, while some were missing */
     int64_t bytes_received, bitrate_bps; /* of the last second */
     int64_t jitter_us;

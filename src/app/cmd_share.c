@@ -163,6 +163,7 @@ static cJSON *stats_json(const hevcast_sender_stats *st, const hevcast_viewer_st
     cJSON_AddNumberToObject(o, "frames_skipped", (double)st->frames_skipped);
     cJSON_AddNumberToObject(o, "frames_encoded", (double)st->frames_encoded);
     cJSON_AddNumberToObject(o, "keyframes", (double)st->keyframes);
+    cJSON_AddNumberToObject(o, "repairs_by_reference", (double)st->repairs_by_reference);
     cJSON_AddNumberToObject(o, "bytes_sent", (double)st->bytes_sent);
     cJSON_AddNumberToObject(o, "packets_sent", (double)st->packets_sent);
     cJSON_AddNumberToObject(o, "packets_retransmitted", (double)st->packets_retransmitted);

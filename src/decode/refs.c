@@ -401,6 +401,15 @@ static int32_t derive_poc(const struct refs *r, const struct sps *sps, int32_t l
     return (int32_t)((uint32_t)msb + (uint32_t)lsb);
 }
 
+/* Which of the pictures that are there it is; -1: none. */
+static int find_poc(const struct refs *r, const struct needed *set, int i)
+{
+    for (int k = r->n - 1; k >= 0; k--)
+        if ((r->poc[k] & set->ref[i].mask) == set->ref[i].poc)
+            return k;
+    return -1;
+}
+
 /* Marks as section 8.3.2 does: keeps what is in the set. false: one that is used is missing. */
 static bool apply(struct refs *r, const struct needed *set)
 {
@@ -408,10 +417,7 @@ static bool apply(struct refs *r, const struct needed *set)
     int32_t keep[MAX_DPB];
     int n = 0;
     for (int i = 0; i < set->n; i++) {
-        int found = -1;
-        for (int k = r->n - 1; k >= 0 && found < 0; k--)
-            if ((r->poc[k] & set->ref[i].mask) == set->ref[i].poc)
-                found = k;
+        int found = find_poc(r, set, i);
         if (found < 0)
             whole &= !set->ref[i].used;
         else if (n < MAX_DPB)
@@ -422,55 +428,75 @@ static bool apply(struct refs *r, const struct needed *set)
     return whole;
 }
 
-/* slice_segment_header() of the first slice segment, 7.3.6.1, up to the reference pictures. */
-static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, int tid,
-                                     bool resumable)
+/* Of a slice segment header, as far as references go. */
+struct slice {
+    int type, tid, pps_id;
+    bool irap, fresh; /* fresh: nothing before it is referred to */
+    int32_t poc;
+    struct needed set;
+};
+
+/* short_term_ref_pic_set_sps_flag and what follows, 7.3.6.1. */
+static bool parse_references(struct bits *b, const struct sps *sps, struct slice *s)
 {
-    bool is_irap = type >= T_BLA_W_LP && type <= T_IRAP_LAST;
-    bool is_idr = type == T_IDR_W_RADL || type == T_IDR_N_LP;
-    if (is_irap)
+    struct rps local;
+    const struct rps *rps = &local;
+    if (!u(b, 1)) {
+        if (!parse_rps(b, sps, sps->n_rps, true, &local))
+            return false;
+    } else {
+        uint32_t idx = u(b, ceil_log2((uint32_t)sps->n_rps));
+        if (idx >= (uint32_t)sps->n_rps)
+            return false;
+        rps = &sps->rps[idx];
+    }
+    for (int i = 0; i < rps->n_neg + rps->n_pos; i++)
+        need(&s->set, (int32_t)((uint32_t)s->poc + (uint32_t)rps->delta[i]), -1, rps->used[i]);
+    return (!sps->long_term || parse_long_term(b, sps, s->poc, &s->set)) && !b->failed;
+}
+
+/* slice_segment_header() of the first slice segment, 7.3.6.1, up to the reference pictures.
+ * REFS_WHOLE: it could be parsed. */
+static enum refs_verdict parse_slice(const struct refs *r, struct bits *b, struct slice *s)
+{
+    bool is_idr = s->type == T_IDR_W_RADL || s->type == T_IDR_N_LP;
+    s->irap = s->type >= T_BLA_W_LP && s->type <= T_IRAP_LAST;
+    if (s->irap)
         skip(b, 1);
     uint32_t pps_id = ue(b);
     if (b->failed || pps_id >= MAX_PPS || !r->pps[pps_id].valid ||
         !r->sps[r->pps[pps_id].sps_id].valid)
-        return r->started && !is_irap ? REFS_MISSING : REFS_NONE;
-    if (r->started && !is_irap && r->resumable && (int)pps_id != r->pps_id)
+        return r->started && !s->irap ? REFS_MISSING : REFS_NONE;
+    if (r->started && !s->irap && r->resumable && (int)pps_id != r->pps_id)
         return REFS_MISSING; /* of an IRAP that was lost: its POC means another picture */
+    s->pps_id = (int)pps_id;
     const struct pps *pps = &r->pps[pps_id];
     const struct sps *sps = &r->sps[pps->sps_id];
     skip(b, pps->extra_bits);
     ue(b); /* slice_type */
     skip(b, (pps->output_flag ? 1 : 0) + (sps->separate_planes ? 2 : 0));
-
-    int32_t poc = 0;
-    struct needed set = {0};
-    bool fresh = is_irap && (is_idr || type <= T_BLA_N_LP || !r->started || r->after_eos);
+    s->fresh = s->irap && (is_idr || s->type <= T_BLA_N_LP || !r->started || r->after_eos);
     if (!is_idr) {
         int32_t lsb = (int32_t)u(b, sps->log2_poc_lsb);
-        poc = fresh ? lsb : derive_poc(r, sps, lsb);
-        struct rps local;
-        const struct rps *rps = &local;
-        if (!u(b, 1)) {
-            if (!parse_rps(b, sps, sps->n_rps, true, &local))
-                return REFS_NONE;
-        } else {
-            uint32_t idx = u(b, ceil_log2((uint32_t)sps->n_rps));
-            if (idx >= (uint32_t)sps->n_rps)
-                return REFS_NONE;
-            rps = &sps->rps[idx];
-        }
-        for (int i = 0; i < rps->n_neg + rps->n_pos; i++)
-            need(&set, (int32_t)((uint32_t)poc + (uint32_t)rps->delta[i]), -1, rps->used[i]);
-        if (sps->long_term && !parse_long_term(b, sps, poc, &set))
-            return REFS_NONE;
-        if (b->failed)
+        s->poc = s->fresh ? lsb : derive_poc(r, sps, lsb);
+        if (!parse_references(b, sps, s))
             return REFS_NONE;
     }
-    if (is_irap) {
+    return REFS_WHOLE;
+}
+
+static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, int tid,
+                                     bool resumable)
+{
+    struct slice s = {.type = type, .tid = tid};
+    enum refs_verdict v = parse_slice(r, b, &s);
+    if (v != REFS_WHOLE)
+        return v;
+    if (s.irap) {
         r->started = true;
-        r->skip_rasl = fresh;
+        r->skip_rasl = s.fresh;
         r->resumable = resumable;
-        r->pps_id = (int)pps_id;
+        r->pps_id = s.pps_id;
         r->after_eos = false;
     } else if (!r->started) {
         return REFS_MISSING;
@@ -480,13 +506,34 @@ static enum refs_verdict check_slice(struct refs *r, struct bits *b, int type, i
     /* Sub-layer non-reference pictures have even types below 16; 6..9 are leading ones. */
     bool non_ref = type < T_RSV_VCL_R15 && !(type & 1);
     if (tid == 0 && !non_ref && !(type >= T_RADL_N && type <= T_RASL_R))
-        r->prev_tid0_poc = poc;
-    if (fresh)
+        r->prev_tid0_poc = s.poc;
+    if (s.fresh)
         r->n = 0;
-    else if (!apply(r, &set) && !is_irap)
+    else if (!apply(r, &s.set) && !s.irap)
         return REFS_MISSING;
-    r->poc[r->n++] = poc;
+    r->poc[r->n++] = s.poc;
     return REFS_WHOLE;
+}
+
+bool refs_could_resume(const struct refs *r, const uint8_t *nal, size_t len)
+{
+    if (!refs_resumable(r) || len < 3 || nal[0] & 1 || nal[1] >> 3)
+        return false;
+    struct bits b = {.p = nal + 2, .end = nal + len};
+    struct slice s = {.type = nal[0] >> 1 & 0x3f};
+    if (s.type >= T_BLA_W_LP || !u(&b, 1) || parse_slice(r, &b, &s) != REFS_WHOLE)
+        return false;
+    for (int i = 0; i < s.set.n; i++)
+        if (s.set.ref[i].used && find_poc(r, &s.set, i) < 0)
+            return false;
+    return true;
+}
+
+bool refs_newest(const struct refs *r, int32_t *poc)
+{
+    if (r->n > 0)
+        *poc = r->poc[r->n - 1];
+    return r->n > 0;
 }
 
 /* Does the SEI NAL unit begin with hevc_resume_uuid? */

@@ -28,6 +28,11 @@ bool refs_started(const struct refs *r);
 /* The stream can be gone on with after a loss at any picture whose references are there (see
  * hevc_resume_uuid): REFS_WHOLE can be trusted then, whatever was lost before. */
 bool refs_resumable(const struct refs *r);
+enum { REFS_HEADER_BYTES = 128 }; /* no slice header needs more up to its references */
+/* Does this NAL unit (no start code; its beginning is enough) begin a picture at which to go on? */
+bool refs_could_resume(const struct refs *r, const uint8_t *nal, size_t len);
+/* The POC of the newest picture that is there. false: none is. */
+bool refs_newest(const struct refs *r, int32_t *poc);
 /* Copies Annex B without SEI, access unit delimiters and filler to dst, which has room for len
  * bytes; how many it is. */
 size_t refs_copy_without_sei(uint8_t *dst, const uint8_t *data, size_t len);

@@ -177,5 +177,18 @@ static int handover_encode(struct encoder *e, const struct encode_in *in, struct
     return err;
 }
 
+static void handover_acked(struct encoder *e, uint64_t pic_id)
+{
+    struct encoder *now = ((struct handover *)e)->encoder;
+    if (now->ops->acked)
+        now->ops->acked(now, pic_id);
+}
+
+static bool handover_lost(struct encoder *e, uint64_t pic_id)
+{
+    struct encoder *now = ((struct handover *)e)->encoder;
+    return now->ops->lost && now->ops->lost(now, pic_id);
+}
+
 const struct encoder_ops encoder_handover = {"auto", probe, handover_open, handover_encode,
-                                             handover_close};
+                                             handover_close, handover_acked, handover_lost};

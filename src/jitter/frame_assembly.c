@@ -12,7 +12,13 @@ bool frame_assembly_init(struct frame_assembly *a)
     a->need_key = a->gap = true;
     playout_init(&a->playout, 0, 0);
     a->sets = param_sets_new();
-    return a->sets != NULL;
+    a->refs = refs_new();
+    if (!a->sets || !a->refs) {
+        param_sets_free(&a->sets);
+        refs_free(&a->refs);
+        return false;
+    }
+    return true;
 }
 
 void frame_assembly_clear(struct frame_assembly *a)
@@ -22,6 +28,7 @@ void frame_assembly_clear(struct frame_assembly *a)
         access_unit_unref(&au);
     access_unit_unref(&a->au);
     param_sets_free(&a->sets);
+    refs_free(&a->refs);
 }
 
 struct access_unit *frame_assembly_pop(struct frame_assembly *a)
@@ -63,6 +70,7 @@ void frame_assembly_restart(struct frame_assembly *a)
 {
     close_open(a);
     frame_assembly_gap(a);
+    refs_reset(a->refs);
     a->any_ts = a->markers = false;
 }
 
@@ -70,6 +78,26 @@ void frame_assembly_skip_to_key(struct frame_assembly *a)
 {
     close_open(a);
     a->gap = true;
+}
+
+bool frame_assembly_could_resume(const struct frame_assembly *a, const struct media_packet *p)
+{
+    uint8_t nal[REFS_HEADER_BYTES];
+    size_t len = h265_payload_first_nal(p->payload, p->len, nal, sizeof nal);
+    return len > 0 && refs_could_resume(a->refs, nal, len);
+}
+
+void frame_assembly_resume(struct frame_assembly *a)
+{
+    close_open(a);
+    a->gap = a->lost = true;
+}
+
+/* Nothing of what was given can be referred to any more. */
+static void forget_all(struct frame_assembly *a)
+{
+    refs_reset(a->refs);
+    need_key(a);
 }
 
 void frame_assembly_request_key(struct frame_assembly *a)
@@ -83,7 +111,7 @@ void frame_assembly_request_key(struct frame_assembly *a)
     if (a->ready_n > 0)
         a->ready[a->ready_first]->after_loss = true;
     else
-        need_key(a);
+        forget_all(a);
 }
 
 static int64_t unwrap_ts(struct frame_assembly *a, uint32_t ts)
@@ -108,13 +136,14 @@ static void make_room(struct frame_assembly *a, size_t len)
         access_unit_unref(&au);
         a->dropped++;
     }
-    need_key(a);
+    forget_all(a);
 }
 
 /* May the finished access unit be given? Its references are there, or it needs none. */
 static bool decodable(struct frame_assembly *a)
 {
     int type = a->depack.first_vcl_type;
+    enum refs_verdict verdict = refs_check(a->refs, a->au, NULL);
     if (a->depack.has_irap && a->au->irap) {
         /* 8.1.3: RASL pictures of an IRAP at which decoding starts have no references. */
         a->skip_rasl = a->need_key;
@@ -123,6 +152,15 @@ static bool decodable(struct frame_assembly *a)
     }
     if (a->depack.has_irap) /* its parameter sets are unknown */
         need_key(a);
+    if (refs_resumable(a->refs)) {
+        /* It tells for sure, so a loss ends with the first picture that does without it. */
+        if (verdict == REFS_MISSING && !a->need_key) {
+            need_key(a);
+        } else if (verdict == REFS_WHOLE) {
+            a->resumed += a->lost;
+            a->need_key = false;
+        }
+    }
     if (a->need_key)
         return false;
     if (a->skip_rasl && (type == NAL_RASL_N || type == NAL_RASL_R))
@@ -183,7 +221,7 @@ static void begin(struct frame_assembly *a, const struct media_packet *p)
     a->ts = p->ts;
     h265_depack_start(&a->depack);
     /* After a gap it may lack its first packets, but not when it begins as an IRAP does. */
-    a->broken = a->gap && !p->key_start;
+    a->broken = a->gap && !p->key_start && !frame_assembly_could_resume(a, p);
     a->gap = false;
     if (a->broken)
         return;

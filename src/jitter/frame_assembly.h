@@ -3,6 +3,7 @@
 #ifndef HEVCAST_JITTER_FRAME_ASSEMBLY_H
 #define HEVCAST_JITTER_FRAME_ASSEMBLY_H
 
+#include "decode/refs.h"
 #include "jitter/packet_ring.h"
 #include "jitter/playout.h"
 #include "rtp/h265_depack.h"
@@ -11,6 +12,7 @@ enum { ASSEMBLY_MAX_AU = 8 << 20, ASSEMBLY_MAX_READY = 256, ASSEMBLY_MAX_READY_B
 
 struct frame_assembly {
     struct param_sets *sets; /* owns */
+    struct refs *refs;       /* owns: of what was given */
     struct h265_depack depack;
     struct access_unit *au;  /* owns; NULL while none is open, or the open one is broken */
     bool open, broken;
@@ -32,7 +34,7 @@ struct frame_assembly {
     unsigned ready_first, ready_n;
     size_t ready_bytes;
 
-    int64_t given, dropped, malformed;
+    int64_t given, dropped, malformed, resumed; /* resumed: losses that ended without an IRAP */
 };
 
 bool frame_assembly_init(struct frame_assembly *a); /* false: out of memory */
@@ -43,6 +45,11 @@ void frame_assembly_restart(struct frame_assembly *a);
 void frame_assembly_gap(struct frame_assembly *a);
 /* The packets before the next one are left out, for it begins an IRAP access unit. */
 void frame_assembly_skip_to_key(struct frame_assembly *a);
+/* Does the packet begin a picture at which to go on after a loss, since all that it refers to was
+ * given? */
+bool frame_assembly_could_resume(const struct frame_assembly *a, const struct media_packet *p);
+/* The packets before the next one, of which that is so, are left out. */
+void frame_assembly_resume(struct frame_assembly *a);
 void frame_assembly_packet(struct frame_assembly *a, const struct media_packet *p, int64_t now_us);
 struct access_unit *frame_assembly_pop(struct frame_assembly *a); /* gives; NULL: none */
 void frame_assembly_request_key(struct frame_assembly *a);

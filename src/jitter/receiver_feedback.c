@@ -10,6 +10,8 @@ enum {
     KEY_MAX_INTERVAL_US = 5000000,
     MIN_RETRY_US = 10000,
     MAX_NACK_ITEMS = 256,
+    RPSI_TRIES = 2,             /* NACKs of a packet, the last one unanswered yet */
+    RPSI_BEFORE_KEY = 3,        /* so many, then a key frame is asked for */
     TWCC_ROOM = 64,             /* what feedback needs at least to be worth its header */
 };
 
@@ -66,9 +68,37 @@ static int64_t key_due_us(const struct video_receiver *vr)
     return due;
 }
 
-static void write_key_request(struct video_receiver *vr, struct byte_writer *w)
+/* The POC of a picture that is here and from which the sender may go on. */
+static bool resumable(const struct video_receiver *vr, int32_t *poc)
+{
+    return vr->config.rpsi && refs_resumable(vr->frames.refs) && refs_newest(vr->frames.refs, poc);
+}
+
+static void write_rpsi(struct video_receiver *vr, int32_t poc, int64_t now_us,
+                       struct byte_writer *w)
+{
+    rtcp_write_rpsi(w, vr->config.local_ssrc, vr->ssrc, vr->config.pt, poc);
+    vr->rpsi_us = now_us;
+    vr->stats.rpsis++;
+}
+
+/* What was asked for again comes too late by now; a picture that does without it may be here as
+ * soon. */
+static bool rpsi_due(const struct video_receiver *vr, int64_t now_us)
+{
+    const struct nack_entry *e = nack_list_first(&vr->missing);
+    return e && e->tries >= RPSI_TRIES &&
+           (vr->rpsi_us == INT64_MIN || now_us - vr->rpsi_us >= video_receiver_retry_us(vr));
+}
+
+static void write_key_request(struct video_receiver *vr, int64_t now_us, struct byte_writer *w)
 {
     uint32_t local = vr->config.local_ssrc;
+    int32_t poc;
+    if (vr->key_tries < RPSI_BEFORE_KEY && resumable(vr, &poc)) {
+        write_rpsi(vr, poc, now_us, w);
+        return;
+    }
     if (vr->config.pli)
         rtcp_write_pli(w, local, vr->ssrc);
     else
@@ -87,7 +117,7 @@ static void write_report(struct video_receiver *vr, int64_t now_us, bool new_int
 
 size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap)
 {
-    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 }; /* RR, SDES, FIR, NACK without items */
+    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 + 24 }; /* RR, SDES, FIR, NACK without items, RPSI */
     video_receiver_tick(vr, now_us);
     if (!vr->started || cap < OTHERS + 4)
         return 0;
@@ -111,9 +141,12 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
         rtcp_write_nack(&w, vr->config.local_ssrc, vr->ssrc, nack, n);
         vr->stats.nacks++;
         vr->stats.packets_lost += first_time;
+        int32_t poc;
+        if (!key_due && rpsi_due(vr, now_us) && resumable(vr, &poc))
+            write_rpsi(vr, poc, now_us, &w);
     }
     if (key_due) {
-        write_key_request(vr, &w);
+        write_key_request(vr, now_us, &w);
         vr->key_asked_us = now_us;
         vr->key_tries++;
     }

@@ -27,7 +27,7 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
         return NULL;
     vr->config = *c;
     vr->rr_next_us = INT64_MAX;
-    vr->key_asked_us = vr->key_progress_us = INT64_MIN;
+    vr->key_asked_us = vr->key_progress_us = vr->rpsi_us = INT64_MIN;
     nack_list_init(&vr->missing);
     reorder_init(&vr->reorder, !c->nack);
     twcc_recorder_init(&vr->transport);
@@ -97,6 +97,18 @@ static void skip_to_key(struct video_receiver *vr, int64_t now_us)
         vr->expected = seq;
         feed_waiting(vr, now_us);
     }
+}
+
+/* Before the packet some are missing; with it begins a picture that does without them. */
+static void resume_at(struct video_receiver *vr, int64_t seq, int64_t now_us)
+{
+    for (int64_t s = vr->expected; s < seq; s++)
+        if (packet_ring_get(&vr->ring, s))
+            packet_ring_drop(&vr->ring, s);
+    nack_list_remove_before(&vr->missing, seq);
+    frame_assembly_resume(&vr->frames);
+    vr->expected = seq;
+    feed_waiting(vr, now_us);
 }
 
 int64_t video_receiver_head_expires_us(const struct video_receiver *vr)
@@ -262,6 +274,8 @@ static void take_packet(struct video_receiver *vr, const struct media_packet *p)
         /* More than 8 MiB wait: start anew from here. */
         restart(vr, p);
         hold(vr, p);
+    } else if (nack_list_first(&vr->missing) && frame_assembly_could_resume(&vr->frames, p)) {
+        resume_at(vr, p->seq, now_us);
     }
     note_progress(vr, p->ts, now_us);
 }
@@ -407,5 +421,6 @@ void video_receiver_get_stats(const struct video_receiver *vr, struct video_rece
     out->packets_malformed += vr->frames.malformed;
     out->frames_received = vr->frames.given;
     out->frames_dropped = vr->frames.dropped;
+    out->resumed = vr->frames.resumed;
     out->jitter_us = receive_stats_jitter_us(&vr->reports);
 }

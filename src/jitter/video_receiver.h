@@ -18,7 +18,7 @@ struct video_receiver_config {
     char cname[33];
     uint8_t pt, rtx_pt;   /* rtx_pt 0: none */
     struct rtp_ext_ids ext;
-    bool nack, pli, fir;  /* negotiated */
+    bool nack, pli, fir, rpsi; /* negotiated */
     bool twcc;            /* transport-wide feedback, with ext.twcc: negotiated */
     bool decoder;         /* video_receiver_decoded will tell what is decoded; else what is given
                              out counts as shown */
@@ -35,6 +35,7 @@ void video_receiver_default_config(struct video_receiver_config *c);
 struct video_receiver_stats {
     int64_t packets_received, packets_lost, packets_recovered, packets_duplicate, packets_malformed;
     int64_t bytes_received, nacks, plis, frames_received, frames_dropped;
+    int64_t rpsis, resumed; /* references asked for after a loss; losses that ended without an IRAP */
     int64_t jitter_us;    /* RFC 3550 A.8 */
     int64_t rtt_us;       /* of retransmissions: NACK to arrival, smoothed; 0 unknown */
 };

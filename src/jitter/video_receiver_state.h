@@ -36,6 +36,7 @@ struct video_receiver {
     int64_t rr_next_us;   /* INT64_MAX: no packet yet */
     bool second_rr;
     int64_t key_asked_us; /* INT64_MIN: never */
+    int64_t rpsi_us;      /* when references were asked for last; INT64_MIN: never */
     int key_tries;        /* since something was decoded */
     int64_t key_progress_us; /* when a packet of the IRAP that comes in arrived */
     uint8_t fir_seq;

@@ -106,6 +106,31 @@ enum h265_depack_result h265_depack_add(struct h265_depack *d, struct access_uni
     return add_nal(d, au, payload, len);
 }
 
+size_t h265_payload_first_nal(const uint8_t *payload, size_t len, uint8_t *nal, size_t cap)
+{
+    int type = len > 2 ? payload[0] >> 1 & 0x3f : -1;
+    size_t skip = 0, n = len;
+    if (h265_payload_first_type(payload, len) < 0 || len <= 4 || cap < 2)
+        return 0;
+    if (type == PAYLOAD_FU) {
+        skip = 1; /* two bytes of header are put together */
+        n = len - 1;
+    } else if (type == PAYLOAD_AP) {
+        skip = 4;
+        n = (size_t)payload[2] << 8 | payload[3];
+        n = n < len - skip ? n : len - skip;
+    }
+    n = n < cap ? n : cap;
+    if (n < 2)
+        return 0;
+    memcpy(nal, payload + skip, n);
+    if (type == PAYLOAD_FU) {
+        nal[0] = (uint8_t)((payload[0] & 0x81) | (payload[2] & 0x3f) << 1);
+        nal[1] = payload[1];
+    }
+    return n;
+}
+
 int h265_payload_first_type(const uint8_t *payload, size_t len)
 {
     if (len < 2)

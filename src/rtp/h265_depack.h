@@ -25,6 +25,9 @@ enum h265_depack_result h265_depack_add(struct h265_depack *d, struct access_uni
                                         const uint8_t *payload, size_t len);
 /* No fragment is open: the access unit may end here. */
 bool h265_depack_whole(const struct h265_depack *d);
+/* The beginning of the first NAL unit of a payload that begins one: at most cap bytes; how many, 0
+ * if none begins. */
+size_t h265_payload_first_nal(const uint8_t *payload, size_t len, uint8_t *nal, size_t cap);
 /* The type of the first NAL unit that a payload brings or begins; -1: a middle piece, malformed. */
 int h265_payload_first_type(const uint8_t *payload, size_t len);
 

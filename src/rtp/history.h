@@ -15,6 +15,7 @@ struct history_entry {
     uint16_t twcc;          /* that packet again, bit for bit */
     int64_t sent_us, resent_us; /* resent_us 0: never */
     bool resend_waits;
+    bool arrived;        /* feedback said so, of this packet or a repetition */
 };
 
 struct history;

@@ -180,6 +180,45 @@ void rtcp_write_pli(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc)
     bw_u32(w, media_ssrc);
 }
 
+/* RFC 4585 section 6.3.3 around ten hexadecimal digits: nuh_layer_id and PicOrderCntVal. */
+enum { RPSI_DIGITS = 10, RPSI_LEN = 8 + 2 + RPSI_DIGITS };
+
+void rtcp_write_rpsi(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, uint8_t pt,
+                     int32_t poc)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (!begin(w, RTCP_PSFB, PSFB_RPSI, RPSI_LEN))
+        return;
+    bw_u32(w, ssrc);
+    bw_u32(w, media_ssrc);
+    bw_u8(w, 0); /* no padding bits: 12 bytes */
+    bw_u8(w, pt & 0x7f);
+    for (int i = RPSI_DIGITS - 1; i >= 0; i--)
+        bw_u8(w, (uint8_t)digits[i < 8 ? (uint32_t)poc >> (4 * i) & 15 : 0]);
+}
+
+static int hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool rtcp_rpsi(const struct rtcp_packet *p, uint8_t pt, int32_t *poc)
+{
+    if (p->type != RTCP_PSFB || p->count != PSFB_RPSI || p->len < RPSI_LEN ||
+        p->body[8] != 8 * (p->len - RPSI_LEN) || (p->body[9] & 0x7f) != pt)
+        return false;
+    uint32_t v = 0;
+    for (int i = 0; i < RPSI_DIGITS; i++) {
+        int digit = hex_digit(p->body[10 + i]);
+        if (digit < 0 || (i < 2 && digit))
+            return false;
+        v = v << 4 | (uint32_t)digit;
+    }
+    *poc = (int32_t)v;
+    return true;
+}
+
 void rtcp_write_fir(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, uint8_t seq_nr)
 {
     if (!begin(w, RTCP_PSFB, PSFB_FIR, 16))

@@ -9,7 +9,7 @@ enum rtcp_type {
     RTCP_SR = 200, RTCP_RR = 201, RTCP_SDES = 202, RTCP_BYE = 203, RTCP_APP = 204,
     RTCP_RTPFB = 205, RTCP_PSFB = 206,
 };
-enum { RTPFB_NACK = 1, RTPFB_TWCC = 15, PSFB_PLI = 1, PSFB_FIR = 4, PSFB_APP = 15 };
+enum { RTPFB_NACK = 1, RTPFB_TWCC = 15, PSFB_PLI = 1, PSFB_RPSI = 3, PSFB_FIR = 4, PSFB_APP = 15 };
 
 /* One packet of a compound. */
 struct rtcp_packet {
@@ -41,6 +41,9 @@ uint32_t rtcp_media_ssrc(const struct rtcp_packet *p);
 bool rtcp_nack(const struct rtcp_packet *p, int i, uint16_t *pid, uint16_t *blp);
 /* FIR's entry for ssrc. */
 bool rtcp_fir(const struct rtcp_packet *p, uint32_t ssrc, uint8_t *seq_nr);
+/* RFC 7798 section 8.3: the picture, of layer 0, that the receiver wants references to be taken
+ * from. false: no such message, or malformed. */
+bool rtcp_rpsi(const struct rtcp_packet *p, uint8_t pt, int32_t *poc);
 bool rtcp_remb(const struct rtcp_packet *p, int64_t *bps);
 
 /* Writers: a packet that does not fit sets w->failed. */
@@ -49,6 +52,8 @@ void rtcp_write_rr(struct byte_writer *w, uint32_t ssrc, const struct rtcp_repor
 void rtcp_write_sdes(struct byte_writer *w, uint32_t ssrc, const char *cname);
 void rtcp_write_bye(struct byte_writer *w, const uint32_t *ssrc, int n);
 void rtcp_write_pli(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc);
+void rtcp_write_rpsi(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, uint8_t pt,
+                     int32_t poc);
 void rtcp_write_fir(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, uint8_t seq_nr);
 /* seq ascends (with wrap-around); as few items as it takes. */
 void rtcp_write_nack(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc,

@@ -41,6 +41,7 @@ uint16_t send_control_sent(struct send_control *sc, size_t bytes, bool in_probe,
     sc->ring[i].bytes = (uint32_t)bytes;
     sc->ring[i].probe = id;
     sc->ring[i].told = TOLD_NOTHING;
+    sc->ring[i].media = false;
     sc->flight_bytes += (int64_t)bytes;
     if (seq - sc->told >= SEND_RING) { /* it is forgotten by now */
         sc->told++;
@@ -57,6 +58,13 @@ uint16_t send_control_sent(struct send_control *sc, size_t bytes, bool in_probe,
             sc->probe.id = 0;
     }
     return (uint16_t)seq;
+}
+
+void send_control_carries(struct send_control *sc, uint16_t media_seq)
+{
+    int i = (int)((sc->next - 1) & (SEND_RING - 1));
+    sc->ring[i].media = true;
+    sc->ring[i].media_seq = media_seq;
 }
 
 /* All up to seq are accounted for. */
@@ -119,6 +127,8 @@ bool send_control_feedback(struct send_control *sc, const struct rtcp_packet *p,
         sc->ring[i].told = (uint8_t)told;
         if (told == TOLD_RECEIVED)
             newest_us = sc->ring[i].sent_us;
+        if (told == TOLD_RECEIVED && sc->ring[i].media && sc->on_media)
+            sc->on_media(sc->ctx, sc->ring[i].media_seq);
         if (n == SEND_ACKS) {
             tell(sc, n, newest_us, now_us);
             n = 0;

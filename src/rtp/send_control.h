@@ -15,7 +15,11 @@ struct send_control {
         uint32_t bytes;
         uint16_t probe;
         uint8_t told; /* enum: nothing, lost, received */
+        bool media;   /* it carried the packet media_seq */
+        uint16_t media_seq;
     } ring[SEND_RING];
+    void (*on_media)(void *ctx, uint16_t media_seq); /* a packet that carried it arrived; or NULL */
+    void *ctx;
     int64_t next;  /* unwrapped sequence number of the next packet */
     int64_t told;  /* the highest that feedback told of, or that was given up */
     int64_t flight_bytes; /* of all above told */
@@ -35,6 +39,8 @@ struct send_control *send_control_new(const struct cc_ops *ops, const struct cc_
 void send_control_free(struct send_control **sc);
 /* The sequence number of the packet that goes now; in_probe: as one of the cluster. */
 uint16_t send_control_sent(struct send_control *sc, size_t bytes, bool in_probe, int64_t now_us);
+/* What the packet that was told of last carries. */
+void send_control_carries(struct send_control *sc, uint16_t media_seq);
 bool send_control_feedback(struct send_control *sc, const struct rtcp_packet *p, int64_t now_us);
 bool send_control_received(const struct send_control *sc, uint16_t seq); /* as far as told */
 /* Is there room for more on the way? */

@@ -50,6 +50,10 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
         free(vs);
         return NULL;
     }
+    if (vs->control) {
+        vs->control->on_media = video_sender_on_media;
+        vs->control->ctx = vs;
+    }
     pacer_init(&vs->pacer, c->pacing_bps, c->max_burst_bytes);
     report_control_init(&vs->reports, c->cc.start_bps, c->cc.min_bps, c->cc.max_bps);
     vs->next_seq = c->first_seq;

@@ -56,6 +56,9 @@ struct rtp_packet {
 struct rtcp_events {
     bool key_wanted;      /* PLI, or an FIR with a new sequence number */
     bool bye;
+    /* RPSI: something was lost for good, and the viewer goes on from pictures that it has. The
+     * newest that it may have missed: what was sent later than a round trip ago, it cannot mean. */
+    uint64_t lost_pic_id; /* 0: no */
     bool nack;            /* a NACK was answered: packets wait in poll */
     bool feedback;        /* transport-wide, or a report or REMB that counts for want of it: the
                              estimate may be another now */
@@ -93,6 +96,9 @@ void video_sender_set_pacing(struct video_sender *vs, int64_t bps);
 int64_t video_sender_estimate_bps(const struct video_sender *vs); /* as in the statistics */
 void video_sender_on_rtcp(struct video_sender *vs, const uint8_t *data, size_t len, int64_t now_us,
                           uint64_t now_ntp, struct rtcp_events *out);
+/* After on_rtcp: the next picture that the viewer is known to have, with all that it refers to. */
+bool video_sender_next_acked(struct video_sender *vs, uint64_t *pic_id);
+bool video_sender_has(const struct video_sender *vs, uint64_t pic_id);
 /* A compound SR + SDES when due (1 s; the first right after the first packet), else 0. */
 size_t video_sender_rtcp(struct video_sender *vs, int64_t now_us, uint64_t now_ntp, uint8_t *buf,
                          size_t cap);

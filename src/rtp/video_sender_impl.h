@@ -8,6 +8,7 @@
 
 #include "cc/pacer.h"
 #include "rtp/carrier_pack.h"
+#include "rtp/delivery.h"
 #include "rtp/h265_pack.h"
 #include "rtp/history.h"
 #include "rtp/packet.h"
@@ -47,6 +48,7 @@ struct video_sender {
     struct pacer pacer;
     struct history *history; /* owns */
     struct send_control *control; /* owns; NULL: no transport-wide feedback */
+    struct delivery delivery; /* by transport-wide feedback */
     struct report_control reports; /* the rate without it */
     bool highest_known;
     uint32_t highest_seq;    /* of the last report */
@@ -107,6 +109,8 @@ bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 void give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+/* video_sender_rtcp.c: of send_control. */
+void video_sender_on_media(void *video_sender, uint16_t media_seq);
 /* Did feedback acknowledge the last packet? Then it is not repeated any more. */
 void tail_acknowledge(struct video_sender *vs, const struct rtcp_report *report);
 

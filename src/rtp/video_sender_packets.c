@@ -38,6 +38,15 @@ static uint16_t next_twcc(struct video_sender *vs, size_t bytes, int64_t now_us)
     return send_control_sent(vs->control, bytes, vs->in_probe, now_us);
 }
 
+static void note_delivery(struct video_sender *vs, const struct history_entry *e, uint16_t seq,
+                          bool again, int64_t now_us)
+{
+    if (vs->control)
+        send_control_carries(vs->control, seq);
+    if (!again)
+        delivery_sent(&vs->delivery, e->au, e->payload.last, now_us);
+}
+
 /* Builds the packet of e in the scratch buffer and accounts for it. */
 static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq, bool again,
                  int64_t now_us, struct rtp_packet *out)
@@ -52,6 +61,7 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
         twcc = next_twcc(vs, vs->layout.header_len + (rtx ? RTX_OSN_LEN : 0) + e->payload.size,
                          now_us);
         send_time = abs_send_time(now_us);
+        note_delivery(vs, e, seq, again, now_us);
     }
     if (!again) {
         e->twcc = twcc;

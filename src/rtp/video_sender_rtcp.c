@@ -52,6 +52,7 @@ static void ask_resend(struct video_sender *vs, uint16_t seq, int64_t now_us)
         return;
     }
     int64_t rtt = vs->stats.rtt_us ? vs->stats.rtt_us : UNKNOWN_RTT_US;
+    delivery_asked(&vs->delivery, e->au->pic_id, now_us);
     /* It is on its way: a NACK that left before it arrived says nothing. */
     if (e->resend_waits || (e->resent_us && now_us - e->resent_us < rtt))
         return;
@@ -76,6 +77,27 @@ static void on_nack(struct video_sender *vs, const struct rtcp_packet *p, int64_
     out->nack |= vs->resend_n > before;
 }
 
+/* A packet with this one arrived: itself, or a repetition of it. */
+void video_sender_on_media(void *ctx, uint16_t media_seq)
+{
+    struct video_sender *vs = ctx;
+    struct history_entry *e = history_find(vs->history, media_seq);
+    if (!e || e->arrived)
+        return;
+    e->arrived = true;
+    delivery_arrived(&vs->delivery, e->au->pic_id);
+}
+
+bool video_sender_next_acked(struct video_sender *vs, uint64_t *pic_id)
+{
+    return delivery_next(&vs->delivery, pic_id);
+}
+
+bool video_sender_has(const struct video_sender *vs, uint64_t pic_id)
+{
+    return delivery_has(&vs->delivery, pic_id);
+}
+
 static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int64_t now_us,
                       uint64_t now_ntp, struct rtcp_events *out)
 {
@@ -83,6 +105,7 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
     uint32_t ssrc = vs->config.ssrc, media = rtcp_media_ssrc(p);
     uint8_t fir_seq;
     int64_t remb_bps;
+    int32_t poc;
     switch (p->type) {
     case RTCP_SR:
     case RTCP_RR:
@@ -105,9 +128,12 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
         if (p->count == RTPFB_TWCC && vs->control) {
             out->feedback |= send_control_feedback(vs->control, p, now_us);
             tail_acknowledge(vs, NULL);
+            delivery_tick(&vs->delivery, vs->stats.rtt_us, now_us);
         }
         break;
     case RTCP_PSFB:
+        if (media == ssrc && rtcp_rpsi(p, vs->config.pt, &poc))
+            out->lost_pic_id = delivery_sent_by(&vs->delivery, now_us - vs->stats.rtt_us);
         if (p->count == PSFB_PLI && media == ssrc)
             out->key_wanted = true;
         if (rtcp_fir(p, ssrc, &fir_seq)) {

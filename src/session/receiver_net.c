@@ -129,6 +129,8 @@ static void add_counters(struct video_receiver_stats *to, const struct video_rec
     to->bytes_received += from->bytes_received;
     to->nacks += from->nacks;
     to->plis += from->plis;
+    to->rpsis += from->rpsis;
+    to->resumed += from->resumed;
     to->frames_received += from->frames_received;
     to->frames_dropped += from->frames_dropped;
 }
@@ -170,6 +172,7 @@ int receiver_make_rtp(struct hevcast_receiver *r)
     c.nack = r->agreed.codec.nack;
     c.pli = r->agreed.codec.pli;
     c.fir = r->agreed.codec.fir;
+    c.rpsi = r->agreed.codec.rpsi;
     c.twcc = r->agreed.codec.twcc;
     c.decoder = r->decode_queue != NULL;
     c.playout_min_us = r->config.playout_min_ms * INT64_C(1000);

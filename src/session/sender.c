@@ -198,6 +198,7 @@ int hevcast_sender_new(hevcast_sender **out, const hevcast_sender_config *config
     pthread_mutex_init(&s->gate_lock, NULL);
     pthread_cond_init(&s->gate, NULL);
     pthread_mutex_init(&s->stats_lock, NULL);
+    ref_news_init(&s->ref_news);
     atomic_init(&s->target_bps, config->bitrate_bps);
     snprintf(s->description, sizeof s->description, "pictures of the program");
     err = copy_config(s, config);
@@ -286,6 +287,7 @@ void hevcast_sender_free(hevcast_sender **ps)
     pthread_mutex_destroy(&s->gate_lock);
     pthread_cond_destroy(&s->gate);
     pthread_mutex_destroy(&s->stats_lock);
+    ref_news_destroy(&s->ref_news);
     string_bag_free(&s->strings);
     free(s);
 }

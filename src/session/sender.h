@@ -19,6 +19,7 @@
 #include "session/gop_cache.h"
 #include "session/key_governor.h"
 #include "session/options.h"
+#include "session/ref_news.h"
 #include "signal/sdp.h"
 #include "signal/tls_identity.h"
 #include "signal/whep_server.h"
@@ -37,7 +38,7 @@ enum {
 enum sender_stage { STAGE_CAPTURE, STAGE_CONVERT, STAGE_ENCODE, STAGE_QUEUE, STAGE_COUNT };
 
 struct sender_counters {
-    int64_t frames_captured, frames_skipped, frames_encoded, keyframes;
+    int64_t frames_captured, frames_skipped, frames_encoded, keyframes, repairs;
     int width, height;
     struct duration_stats stage[STAGE_COUNT];
 };
@@ -73,6 +74,7 @@ struct hevcast_sender {
 
     struct slot *slot;        /* capture -> encode */
     struct queue *au_queue;   /* encode -> net */
+    struct ref_news ref_news; /* net -> encode */
     struct picture_pool *push_pool; /* pushing thread */
     struct param_sets *push_sets;   /* pushing thread */
     uint64_t next_pic_id;     /* encode thread, or the one that brings access units */
@@ -104,6 +106,8 @@ struct hevcast_sender {
     int64_t purged; /* packets, all viewers */
     int64_t told_target_bps; /* what on_target_bitrate was last called with */
     int64_t drain_until_us;
+    uint64_t newest_pic_id; /* that was handed to viewers */
+    bool refs_tracked;      /* the encoder says what its pictures refer to */
     bool source_over, shut_down;
 };
 
@@ -119,6 +123,10 @@ void sender_net_close(struct hevcast_sender *s); /* after it ended */
 void sender_key_request(struct hevcast_sender *s);
 void sender_viewer_connected(struct hevcast_sender *s, struct viewer *v);
 void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v);
+/* A viewer has this picture; and: it will not have this one, or one before it. false: a key frame
+ * is the only answer. */
+void sender_viewer_acked(struct hevcast_sender *s, uint64_t pic_id);
+bool sender_viewer_lost(struct hevcast_sender *s, uint64_t pic_id);
 /* After a viewer's estimate changed. */
 void sender_update_target(struct hevcast_sender *s, int64_t now_us);
 void sender_update_pacer(struct hevcast_sender *s, int64_t now_us);

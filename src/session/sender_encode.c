@@ -23,7 +23,8 @@ struct encode_stage {
     struct damage pending;   /* relative to the last picture that was encoded */
     struct budget budget;
     bool wants_more;
-    bool need_key;           /* a new encoder, or one that failed */
+    bool need_key;           /* a new encoder, or one that failed, or that cannot repair a loss */
+    bool repair;             /* a loss was reported: to be encoded from what every viewer has */
     int64_t changed_us;      /* last new content */
     int64_t refine_at_us;
     int64_t last_pts_us;     /* timestamps only go forward, whatever was repeated in between */
@@ -94,7 +95,7 @@ static void deliver(struct encode_stage *e, struct access_unit *au, bool refine)
 {
     struct hevcast_sender *s = e->s;
     const struct picture *p = e->planes;
-    au->refinement = refine;
+    au->refinement = refine && !au->repair;
     au->width = p->width;
     au->height = p->height;
     /* A refinement and a repeated key frame show the same picture, at a later time. */
@@ -106,6 +107,7 @@ static void deliver(struct encode_stage *e, struct access_unit *au, bool refine)
     pthread_mutex_lock(&s->stats_lock);
     s->counters.frames_encoded++;
     s->counters.keyframes += au->irap;
+    s->counters.repairs += au->repair;
     duration_add(&s->counters.stage[STAGE_ENCODE], au->encode_us - au->encode_start_us);
     pthread_mutex_unlock(&s->stats_lock);
     queue_push(s->au_queue, au);
@@ -137,6 +139,7 @@ static void encode_one(struct encode_stage *e, bool fresh, bool key)
         return;
     }
     e->failures = 0;
+    e->repair = false;
     damage_clear(&e->pending);
     e->wants_more = out.wants_more;
     if (fresh)
@@ -149,6 +152,23 @@ static void encode_one(struct encode_stage *e, bool fresh, bool key)
         e->need_key = false;
     budget_spend(&e->budget, out.au->len, clock_now_us());
     deliver(e, out.au, refine);
+}
+
+/* What net says of pictures that viewers have or miss. */
+static void hear_news(struct encode_stage *e)
+{
+    struct ref_event ev;
+    while (ref_news_pop(&e->s->ref_news, &ev)) {
+        const struct encoder_ops *ops = e->encoder ? e->encoder->ops : NULL;
+        if (!ops)
+            continue;
+        if (ev.type == REF_ACKED && ops->acked)
+            ops->acked(e->encoder, ev.pic_id);
+        else if (ev.type == REF_LOST && ops->lost && ops->lost(e->encoder, ev.pic_id))
+            e->repair = true;
+        else if (ev.type != REF_ACKED)
+            e->need_key = true;
+    }
 }
 
 /* When something is to be done though no picture comes; < 0: nothing. */
@@ -166,14 +186,15 @@ static void encode_step(struct encode_stage *e)
     struct hevcast_sender *s = e->s;
     int64_t now = clock_now_us();
     int64_t hold = hold_us(e, now);
-    if (hold > 0 && !atomic_load(&s->key_wanted)) {
+    hear_news(e);
+    if (hold > 0 && !atomic_load(&s->key_wanted) && !e->repair) {
         slot_sleep(s->slot, hold); /* the slot is not hungry meanwhile: nothing is captured */
         return;
     }
     int64_t timeout = idle_timeout(e, now);
     if (atomic_load(&s->force_read))
         timeout = -1; /* a picture is on its way */
-    else if (atomic_load(&s->key_wanted) && e->planes)
+    else if ((atomic_load(&s->key_wanted) || e->repair) && e->planes)
         timeout = 0;
     struct picture *pic = slot_take(s->slot, timeout);
     bool fresh = false;
@@ -191,7 +212,8 @@ static void encode_step(struct encode_stage *e)
     bool refine = e->wants_more && now >= e->refine_at_us && budget_spare(&e->budget, now);
     if (e->wants_more && now >= e->refine_at_us && !refine)
         e->refine_at_us = now + REFINE_INTERVAL_US / 2;
-    if (fresh || key || refine)
+    hear_news(e);
+    if (fresh || key || refine || e->repair)
         encode_one(e, fresh, key);
 }
 

@@ -14,6 +14,8 @@
 
 enum { MAX_COUNTED = 256, JOINING_US = 1500000 }; /* viewers that set the target */
 
+enum { ACK_AGAIN = 64 }; /* pictures; older ones are of no use beside newer ones */
+
 enum { STATS_INTERVAL_US = 250000, DRAIN_CHECK_US = 10000, DRAIN_MAX_US = 2000000 };
 
 void sender_event(struct hevcast_sender *s, enum hevcast_event_type type, const char *viewer_id,
@@ -71,6 +73,45 @@ void sender_key_request(struct hevcast_sender *s)
     grant_keys(s);
 }
 
+/* ------------------------------------------------------------------ what viewers have */
+
+/* A viewer that waits for a key frame has nothing, and gets all with it. */
+static bool all_have(const struct hevcast_sender *s, uint64_t pic_id)
+{
+    bool any = false;
+    for (const struct viewer *v = s->viewers; v; v = v->next) {
+        if (!v->connected || v->gone || v->held)
+            continue;
+        if (!video_sender_has(v->rtp, pic_id))
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+void sender_viewer_acked(struct hevcast_sender *s, uint64_t pic_id)
+{
+    if (s->refs_tracked && all_have(s, pic_id))
+        ref_news_push(&s->ref_news, REF_ACKED, pic_id);
+}
+
+bool sender_viewer_lost(struct hevcast_sender *s, uint64_t pic_id)
+{
+    if (s->coded || !s->refs_tracked)
+        return false;
+    ref_news_push(&s->ref_news, REF_LOST, pic_id);
+    slot_wake(s->slot);
+    return true;
+}
+
+/* The others may all have what one that left did not. */
+static void acknowledge_again(struct hevcast_sender *s)
+{
+    uint64_t newest = s->newest_pic_id;
+    for (uint64_t id = newest > ACK_AGAIN ? newest - ACK_AGAIN : 1; id <= newest; id++)
+        sender_viewer_acked(s, id);
+}
+
 /* ------------------------------------------------------------------ the path of a picture */
 
 static void on_access_units(void *ctx)
@@ -81,6 +122,9 @@ static void on_access_units(void *ctx)
         int64_t now = clock_now_us();
         if (s->coded)
             gop_cache_add(&s->gop, au);
+        s->newest_pic_id = au->pic_id;
+        if (!au->irap)
+            s->refs_tracked = au->n_refers > 0;
         if (au->irap)
             key_governor_seen(&s->governor, now);
         for (struct viewer *v = s->viewers, *next; v; v = next) {
@@ -198,6 +242,7 @@ void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v)
     s->purged += v->purged;
     sender_update_target(s, clock_now_us());
     sender_update_pacer(s, clock_now_us());
+    acknowledge_again(s);
     set_active(s);
 }
 

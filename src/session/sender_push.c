@@ -121,6 +121,7 @@ int hevcast_sender_get_stats(hevcast_sender *s, hevcast_sender_stats *st,
     st->frames_skipped = s->counters.frames_skipped;
     st->frames_encoded = s->counters.frames_encoded;
     st->keyframes = s->counters.keyframes;
+    st->repairs_by_reference = s->counters.repairs;
     st->width = s->counters.width;
     st->height = s->counters.height;
     st->stage_count = 0;

@@ -145,6 +145,10 @@ static void on_rtcp(void *ctx, uint8_t *data, size_t len, int64_t now_us)
     }
     if (ev.feedback)
         sender_update_target(v->s, now_us);
+    for (uint64_t acked; video_sender_next_acked(v->rtp, &acked);)
+        sender_viewer_acked(v->s, acked);
+    if (ev.lost_pic_id && !sender_viewer_lost(v->s, ev.lost_pic_id))
+        ev.key_wanted = true;
     /* A group that is passed through and still being replayed answers every request so far. */
     if (ev.key_wanted && !(v->s->coded && video_sender_queue_us(v->rtp, now_us) > 0)) {
         LOG_DEBUG(session, "viewer %s asks for a key frame", v->name);

@@ -29,7 +29,7 @@ struct sdp_codec {
     char name[16];      /* "H265", "VP8", … in upper case */
     int clock_rate;
     struct h265_params h265;
-    bool nack, pli, fir, remb, twcc;
+    bool nack, pli, fir, rpsi, remb, twcc;
 };
 
 struct sdp_media {

@@ -148,6 +148,8 @@ static void feedback(struct sdp_codec *c, struct span what)
         c->nack = true;
     else if (span_is(kind, "nack") && span_is(what, "pli"))
         c->pli = true;
+    else if (span_is(kind, "nack") && span_is(what, "rpsi"))
+        c->rpsi = true;
     else if (span_is(kind, "ccm") && span_is(what, "fir"))
         c->fir = true;
     else if (span_is(kind, "goog-remb"))

@@ -65,6 +65,8 @@ static void put_codec(struct sdp_writer *w, const struct sdp_codec *c)
         sdp_put(w, "a=rtcp-fb:%d nack\r\n", c->pt);
     if (c->pli)
         sdp_put(w, "a=rtcp-fb:%d nack pli\r\n", c->pt);
+    if (c->rpsi)
+        sdp_put(w, "a=rtcp-fb:%d nack rpsi\r\n", c->pt);
     /* In the order of Chrome, which some compare as text. */
     if (h265)
         sdp_put(w, "a=fmtp:%d level-id=%d;profile-id=%d;tier-flag=%d;tx-mode=SRST%s\r\n", c->pt,
@@ -157,7 +159,8 @@ int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap)
 {
     struct sdp_writer w = {.buf = buf, .cap = cap};
     struct sdp_codec codec[2] = {{.pt = OFFER_PT_MAIN, .rtx_pt = OFFER_PT_MAIN_RTX,
-                                  .h265 = local->h265, .nack = true, .pli = true, .fir = true,
+                                  .h265 = local->h265, .nack = true, .pli = true, .rpsi = true,
+                                  .fir = true,
                                   .remb = true, .twcc = true}};
     int n = 1;
     if (!local->send && local->also_444) {
