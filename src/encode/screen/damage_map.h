@@ -19,4 +19,13 @@ void damage_map_copy(const struct geometry *g, const struct picture *pic, const 
 bool damage_map_same(const struct geometry *g, const struct kernels *k, const struct picture *pic,
                      const struct frame *src, int bx, int by, int dx, int dy);
 
+/* The same for n blocks from bx on, at most eight: bit i: the i-th is. Not those of which what they
+ * moved from is outside the coded size. */
+unsigned damage_map_same_row(const struct geometry *g, const struct kernels *k,
+                             const struct picture *pic, const struct frame *src, int bx, int by,
+                             int n, int dx, int dy);
+/* Of n blocks of two frames, in all planes: bit i: the i-th is equal. */
+unsigned damage_map_equal_row(const struct geometry *g, const struct kernels *k,
+                              const struct frame *a, const struct frame *b, int bx, int by, int n);
+
 #endif

@@ -26,6 +26,9 @@ struct kernels {
     uint32_t (*sad)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
     uint64_t (*sse)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
     bool (*equal)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h);
+    /* Of eight blocks beside each other, `unit` samples (4 or 8) wide and high: bit i: the i-th is
+     * equal. */
+    unsigned (*equal8)(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, ptrdiff_t sb, int unit);
     void (*subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res, int n);
     /* dst = clip(pred + res) */
     void (*add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst, int sd, int n);

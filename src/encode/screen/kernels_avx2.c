@@ -232,6 +232,24 @@ static uint32_t hand_sad(const uint8_t *a, int sa, const uint8_t *b, int sb, int
     return (uint32_t)sum64(sum);
 }
 
+static unsigned hand_equal8(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, ptrdiff_t sb,
+                            int unit)
+{
+    __m256i differ[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()}, none = differ[0];
+    for (int y = 0; y < unit; y++, a += sa, b += sb)
+        for (int i = 0; i < unit / 4; i++)
+            differ[i] = _mm256_or_si256(
+                differ[i], _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(a + 32 * i)),
+                                            _mm256_loadu_si256((const __m256i *)(b + 32 * i))));
+    if (unit == 4)
+        return (unsigned)_mm256_movemask_ps(
+            _mm256_castsi256_ps(_mm256_cmpeq_epi32(differ[0], none)));
+    return (unsigned)_mm256_movemask_pd(
+               _mm256_castsi256_pd(_mm256_cmpeq_epi64(differ[0], none))) |
+           (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(differ[1], none)))
+               << 4;
+}
+
 static uint64_t hand_sse(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
 {
     /* Eight lanes of pairs: at most 64 rows of 64 samples are 2^8 · 2^17. */
@@ -557,8 +575,8 @@ static uint32_t hand_activity(const uint8_t *p, int stride, int n)
 #endif
 
 static const struct kernels table = {
-    .sad = hand_sad, .sse = hand_sse, .equal = avx2_equal, .subtract = avx2_subtract,
-    .add = avx2_add,
+    .sad = hand_sad, .sse = hand_sse, .equal = avx2_equal, .equal8 = hand_equal8,
+    .subtract = avx2_subtract, .add = avx2_add,
     .dct = {hand_dct2, hand_dct3, hand_dct4, hand_dct5},
     .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},
     .dst4 = hand_dst4, .idst4 = hand_idst4, .quantize = hand_quantize,

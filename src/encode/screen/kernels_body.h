@@ -64,6 +64,16 @@ static bool K(equal)(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, 
     return true;
 }
 
+#ifndef KERNELS_BY_HAND
+static unsigned K(equal8)(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, ptrdiff_t sb, int unit)
+{
+    unsigned same = 0;
+    for (int i = 0; i < 8; i++, a += unit, b += unit)
+        same |= (unsigned)K(equal)(a, (int)sa, b, (int)sb, unit, unit) << i;
+    return same;
+}
+#endif
+
 static void K(subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res,
                         int n)
 {
@@ -304,7 +314,8 @@ static int K(level_steps)(const uint8_t *p, int stride)
 
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
-        .sad = K(sad), .sse = K(sse), .equal = K(equal), .subtract = K(subtract), .add = K(add),   \
+        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8),                     \
+        .subtract = K(subtract), .add = K(add),                                                    \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
         .quantize = K(quantize), .level_cost = K(level_cost), .dequantize = K(dequantize),         \

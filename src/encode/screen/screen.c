@@ -235,20 +235,20 @@ static void match_blocks(struct screen *s, const struct picture *pic)
         if (!s->todo[t])
             continue;
         struct rect r = ctb_blocks(g, t);
-        for (int by = r.y; by < r.y + r.h; by++)
-            for (int bx = r.x; bx < r.x + r.w; bx++) {
-                int at = by * g->w8 + bx;
-                block_match m = s->dirty[at] ? 0 : MATCH_KEEP;
-                for (int k = 0; k < c->n_vectors; k++) {
-                    int dx = c->vectors[k].x >> 2, dy = c->vectors[k].y >> 2;
-                    int x = bx * 8 + dx, y = by * 8 + dy;
-                    if (x >= 0 && y >= 0 && x + 8 <= g->cw && y + 8 <= g->ch &&
-                        damage_map_same(g, c->k, pic, &s->src, bx, by, dx, dy) &&
-                        chroma_bearable(s, pic, bx, by, c->vectors[k]))
-                        m |= (block_match)(2 << k);
+        for (int by = r.y; by < r.y + r.h; by++) {
+            block_match *match = s->match + by * g->w8 + r.x;
+            for (int i = 0; i < r.w; i++)
+                match[i] = s->dirty[by * g->w8 + r.x + i] ? 0 : MATCH_KEEP;
+            for (int k = 0; k < c->n_vectors; k++) {
+                unsigned same = damage_map_same_row(g, c->k, pic, &s->src, r.x, by, r.w,
+                                                    c->vectors[k].x >> 2, c->vectors[k].y >> 2);
+                for (; same; same &= same - 1) {
+                    int i = __builtin_ctz(same);
+                    if (chroma_bearable(s, pic, r.x + i, by, c->vectors[k]))
+                        match[i] |= (block_match)(2 << k);
                 }
-                s->match[at] = m;
             }
+        }
     }
 }
 
@@ -405,34 +405,25 @@ static void set_frames(struct screen *s)
     c->rec = s->rec[s->now];
 }
 
-static bool block_exact(const struct screen *s, int bx, int by)
-{
-    for (int i = 0; i < 3; i++) {
-        int n = 8 >> (i ? s->g.cshift : 0);
-        const struct frame *rec = &s->rec[s->now];
-        if (!s->coder.k->equal(frame_at(rec, i, bx * n, by * n), rec->stride[i],
-                               frame_at(&s->src, i, bx * n, by * n), s->src.stride[i], n, n))
-            return false;
-    }
-    return true;
-}
-
 /* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
 static void settle(struct screen *s, int t, int qp)
 {
     struct rect r = ctb_blocks(&s->g, t);
-    for (int by = r.y; by < r.y + r.h; by++)
-        for (int bx = r.x; bx < r.x + r.w; bx++) {
-            int at = by * s->g.w8 + bx;
+    for (int by = r.y; by < r.y + r.h; by++) {
+        unsigned exact = damage_map_equal_row(&s->g, s->coder.k, &s->rec[s->now], &s->src, r.x, by,
+                                              r.w);
+        for (int i = 0; i < r.w; i++) {
+            int at = by * s->g.w8 + r.x + i;
             if (s->match[at] == MATCH_KEEP)
                 continue; /* one that may also be moved, with its neighbours, may have been */
-            int was = memory_inexact(&s->coder, s->match[at], t, 8 * (by & 7) + (bx & 7));
+            int was = memory_inexact(&s->coder, s->match[at], t, 8 * (by & 7) + i);
             int now = was ? was : qp ? qp : 1;
             s->match[at] = MATCH_KEEP;
             s->n_inexact -= s->inexact[at] != 0;
-            s->inexact[at] = block_exact(s, bx, by) ? 0 : (uint8_t)now;
+            s->inexact[at] = exact >> i & 1 ? 0 : (uint8_t)now;
             s->n_inexact += s->inexact[at] != 0;
         }
+    }
     s->todo[t] = 0;
     s->stale[t] = true;
 }

@@ -177,6 +177,9 @@ static void test_avx2_is_plain(void **state)
         }
         for (int j = 0; j < 16; j++)
             r1[j] = (int16_t)(rng(511) - 255);
+        for (int unit = 4; unit <= 8; unit += 4)
+            assert_int_equal(a->equal8(x, 80, y, 80, unit), p->equal8(x, 80, y, 80, unit));
+        assert_int_equal(a->equal8(x, 80, x, 80, 8), 255);
         a->dst4(r1, c1);
         p->dst4(r1, c2);
         assert_memory_equal(c1, c2, 32);
