@@ -56,6 +56,9 @@ struct kernels {
                        const uint8_t *top, uint32_t sad[4]);
     /* Of 8x8 samples: of the 56 steps along rows how many are at most 1. */
     int (*level_steps)(const uint8_t *p, int stride);
+    /* Marks where a hash is taken among n samples, by what stands there: where a sample differs from
+     * the next and a mix of three has four zero bits. A bit each; reads 2 samples beyond n. */
+    void (*anchors)(const uint8_t *p, int n, uint32_t *bits);
     /* The steps between neighbours: Σ |x(i) - x(i-1)| along rows and columns of a block. */
     uint32_t (*activity)(const uint8_t *p, int stride, int n);
 };

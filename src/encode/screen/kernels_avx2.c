@@ -330,6 +330,31 @@ static uint32_t hand_level_cost(const int16_t *level, int count)
     return (uint32_t)_mm_cvtsi128_si32(s) + 24 + 8 * (uint32_t)__builtin_ctz((unsigned)count);
 }
 
+static void hand_anchors(const uint8_t *p, int n, uint32_t *bits)
+{
+    const __m256i low = _mm256_set1_epi8(15), none = _mm256_setzero_si256();
+    int x = 0;
+    for (; x + 34 <= n; x += 32) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(p + x));
+        __m256i b = _mm256_loadu_si256((const __m256i *)(p + x + 1));
+        __m256i c = _mm256_loadu_si256((const __m256i *)(p + x + 2));
+        /* 3a + 5b + 7c = 4 (a + b + 2c) + b - a - c, in bytes */
+        __m256i sum = _mm256_add_epi8(_mm256_add_epi8(a, b), _mm256_add_epi8(c, c));
+        sum = _mm256_add_epi8(sum, sum);
+        sum = _mm256_add_epi8(sum, sum);
+        sum = _mm256_sub_epi8(_mm256_add_epi8(sum, b), _mm256_add_epi8(a, c));
+        __m256i chosen = _mm256_andnot_si256(
+            _mm256_cmpeq_epi8(a, b), _mm256_cmpeq_epi8(_mm256_and_si256(sum, low), none));
+        bits[x / 32] = (uint32_t)_mm256_movemask_epi8(chosen);
+    }
+    for (int from = x; x < n; x++) {
+        if (x % 32 == 0 || x == from)
+            bits[x / 32] = 0;
+        if (p[x] != p[x + 1] && ((p[x] * 3 + p[x + 1] * 5 + p[x + 2] * 7) & 15) == 0)
+            bits[x / 32] |= 1u << x % 32;
+    }
+}
+
 struct way4 {
     __m256i level, res;
     uint32_t bits, error;
@@ -581,7 +606,7 @@ static const struct kernels table = {
     .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},
     .dst4 = hand_dst4, .idst4 = hand_idst4, .quantize = hand_quantize,
     .level_cost = hand_level_cost, .dequantize = avx2_dequantize,
-    .code4 = hand_code4, .intra_sads = hand_intra_sads, .level_steps = hand_level_steps,
+    .anchors = hand_anchors, .code4 = hand_code4, .intra_sads = hand_intra_sads, .level_steps = hand_level_steps,
     .activity = hand_activity,
 };
 

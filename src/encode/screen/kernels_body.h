@@ -312,6 +312,14 @@ static int K(level_steps)(const uint8_t *p, int stride)
     return count;
 }
 
+static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
+{
+    memset(bits, 0, (size_t)(n + 31) / 32 * sizeof bits[0]);
+    for (int x = 0; x < n; x++)
+        if (p[x] != p[x + 1] && ((p[x] * 3 + p[x + 1] * 5 + p[x + 2] * 7) & 15) == 0)
+            bits[x / 32] |= 1u << x % 32;
+}
+
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
         .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8),                     \
@@ -320,6 +328,6 @@ static int K(level_steps)(const uint8_t *p, int stride)
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
         .quantize = K(quantize), .level_cost = K(level_cost), .dequantize = K(dequantize),         \
         .code4 = K(code4), .intra_sads = K(intra_sads), .level_steps = K(level_steps),             \
-        .activity = K(activity),                                                                   \
+        .anchors = K(anchors), .activity = K(activity),                                            \
     }
 #endif

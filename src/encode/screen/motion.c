@@ -28,28 +28,22 @@ struct motion {
     uint32_t stamp;
     struct anchor slot[1 << SLOTS_LOG2];
     struct vote votes[VOTE_SLOTS];
-    uint8_t chosen[ROW_MOST + 64];
+    const struct kernels *k;
+    uint32_t chosen[ROW_MOST / 32 + 1]; /* a bit for each sample of a run */
 };
 
-struct motion *motion_new(void)
+struct motion *motion_new(const struct kernels *k)
 {
-    return calloc(1, sizeof(struct motion));
+    struct motion *m = calloc(1, sizeof *m);
+    if (m)
+        m->k = k;
+    return m;
 }
 
 void motion_free(struct motion **m)
 {
     free(*m);
     *m = NULL;
-}
-
-/* Marks the anchors of n samples: where neighbours differ and a mix of three has four zero bits.
- * Of bytes alone, so that the compiler makes vectors of it. */
-static void choose(const uint8_t *restrict p, uint8_t *restrict chosen, int n)
-{
-    for (int x = 0; x < n; x++) {
-        uint8_t mix = (uint8_t)(p[x] * 3 + p[x + 1] * 5 + p[x + 2] * 7);
-        chosen[x] = (uint8_t)((mix & 15) == 0) & (uint8_t)(p[x] != p[x + 1]);
-    }
 }
 
 static uint32_t hash_window(const uint8_t *p)
@@ -137,16 +131,12 @@ static void scan(struct motion *m, const struct geometry *g, const uint8_t *plan
             int n = x1 - x0 - WINDOW + 1;
             for (int y = by * 8; n > 0 && y < by * 8 + 8 && y < g->height; y += step) {
                 const uint8_t *p = plane + (ptrdiff_t)y * stride + x0;
-                choose(p, m->chosen, n);
-                memset(m->chosen + n, 0, 8);
-                for (int x = 0; x < n; x += 8) {
-                    uint64_t eight;
-                    memcpy(&eight, m->chosen + x, 8);
-                    for (; eight; eight &= eight - 1) {
-                        int at = x + __builtin_ctzll(eight) / 8;
+                m->k->anchors(p, n, m->chosen);
+                for (int x = 0; x < n; x += 32)
+                    for (uint32_t bits = m->chosen[x / 32]; bits; bits &= bits - 1) {
+                        int at = x + __builtin_ctz(bits);
                         what(m, hash_window(p + at), x0 + at, y);
                     }
-                }
             }
         }
     }

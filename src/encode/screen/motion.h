@@ -9,7 +9,7 @@
 #include "encode/screen/coder.h"
 
 struct motion;
-struct motion *motion_new(void); /* NULL: out of memory */
+struct motion *motion_new(const struct kernels *k); /* borrows; NULL: out of memory */
 void motion_free(struct motion **m);
 /* dirty: 8x8 blocks that changed from src to pic. Gives at most MATCH_VECTORS vectors, the most
  * voted first, never 0; returns how many. A vector points from new to old. */

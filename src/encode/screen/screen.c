@@ -139,7 +139,7 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->src_pic = picture_new(g->fmt, g->cw, g->ch);
     s->rec_pic[0] = picture_new(g->fmt, g->cw, g->ch);
     s->rec_pic[1] = picture_new(g->fmt, g->cw, g->ch);
-    s->motion = motion_new();
+    s->motion = motion_new(kernels_best());
     s->coder.info = calloc(blocks, sizeof s->coder.info[0]);
     s->coder.plain = calloc(ctbs, sizeof s->coder.plain[0]);
     s->coder.activity = calloc(blocks, sizeof s->coder.activity[0]);

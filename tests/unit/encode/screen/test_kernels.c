@@ -180,6 +180,11 @@ static void test_avx2_is_plain(void **state)
         for (int unit = 4; unit <= 8; unit += 4)
             assert_int_equal(a->equal8(x, 80, y, 80, unit), p->equal8(x, 80, y, 80, unit));
         assert_int_equal(a->equal8(x, 80, x, 80, 8), 255);
+        uint32_t m1[40], m2[40];
+        int n = 1 + rng(1200);
+        a->anchors(x, n, m1);
+        p->anchors(x, n, m2);
+        assert_memory_equal(m1, m2, (size_t)(n + 31) / 32 * 4);
         a->dst4(r1, c1);
         p->dst4(r1, c2);
         assert_memory_equal(c1, c2, 32);
