@@ -1,11 +1,9 @@
 #include "session/reconnect.h"
 
-#include <string.h>
-
 void heartbeat_start(struct heartbeat *h, int64_t now_us)
 {
-    memset(h, 0, sizeof *h);
     h->last_us = now_us;
+    h->report_us = h->doubt_us = 0;
 }
 
 void heartbeat_packet(struct heartbeat *h, int64_t now_us, bool report)
@@ -31,7 +29,9 @@ static int64_t rhythm_us(const struct heartbeat *h)
 static int64_t patience_us(const struct heartbeat *h)
 {
     int64_t us = rhythm_us(h) * 3 + 500000;
-    if (h->count == 0 || us > HEARTBEAT_MAX_US)
+    if (h->count == 0)
+        return HEARTBEAT_UNKNOWN_US;
+    if (us > HEARTBEAT_MAX_US)
         return HEARTBEAT_MAX_US;
     return us > HEARTBEAT_MIN_US ? us : HEARTBEAT_MIN_US;
 }

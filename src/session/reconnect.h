@@ -9,7 +9,8 @@
 enum {
     HEARTBEAT_MEMORY = 4,
     HEARTBEAT_MIN_US = 3500000,  /* three reports of a share in a row, and what they may be late */
-    HEARTBEAT_MAX_US = 15000000, /* for one whose reports have no rhythm; ICE's consent is later */
+    HEARTBEAT_UNKNOWN_US = 8000000, /* before there is a rhythm: GStreamer's first reports */
+    HEARTBEAT_MAX_US = 15000000, /* for one whose reports are rare; ICE's consent is later */
     HEARTBEAT_DOUBT_US = 1300000, /* after the network changed: one report of a share */
     BACKOFF_MAX_US = 5000000,
 };
@@ -23,6 +24,7 @@ struct heartbeat {
     int count;
     int64_t doubt_us; /* something happened then that may have ended the path; 0: nothing */
 };
+/* Connected, or again; h is all zero at first. The rhythm of before is kept. */
 void heartbeat_start(struct heartbeat *h, int64_t now_us);
 void heartbeat_packet(struct heartbeat *h, int64_t now_us, bool report);
 void heartbeat_doubt(struct heartbeat *h, int64_t now_us);

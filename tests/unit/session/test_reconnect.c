@@ -4,7 +4,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <string.h>
 #include <cmocka.h>
 
 enum { SECOND = 1000000 };
@@ -12,11 +11,11 @@ enum { SECOND = 1000000 };
 static void a_share_that_falls_silent_is_lost_after_three_reports(void **state)
 {
     (void)state;
-    struct heartbeat h;
+    struct heartbeat h = {0};
     heartbeat_start(&h, 100);
-    assert_int_equal(heartbeat_lost_us(&h), 100 + HEARTBEAT_MAX_US); /* no rhythm is known */
+    assert_int_equal(heartbeat_lost_us(&h), 100 + HEARTBEAT_UNKNOWN_US); /* no rhythm is known */
     heartbeat_packet(&h, 200, false);
-    assert_int_equal(heartbeat_lost_us(&h), 200 + HEARTBEAT_MAX_US);
+    assert_int_equal(heartbeat_lost_us(&h), 200 + HEARTBEAT_UNKNOWN_US);
     for (int i = 1; i <= 10; i++)
         heartbeat_packet(&h, i * SECOND, true);
     assert_int_equal(heartbeat_lost_us(&h), 10 * SECOND + 3500000);
@@ -24,10 +23,23 @@ static void a_share_that_falls_silent_is_lost_after_three_reports(void **state)
     assert_int_equal(heartbeat_lost_us(&h), 10 * SECOND + 400000 + 3500000);
 }
 
+static void its_rhythm_is_kept_when_it_comes_back(void **state)
+{
+    (void)state;
+    struct heartbeat h = {0};
+    heartbeat_start(&h, 0);
+    for (int i = 1; i <= 3; i++)
+        heartbeat_packet(&h, i * SECOND, true);
+    heartbeat_start(&h, 50 * SECOND);
+    assert_int_equal(heartbeat_lost_us(&h), 50 * SECOND + 3500000);
+    heartbeat_packet(&h, 50 * SECOND + 100000, true); /* the 47 s are no part of it */
+    assert_int_equal(heartbeat_lost_us(&h), 50 * SECOND + 100000 + 3500000);
+}
+
 static void losses_make_it_patient_for_a_while(void **state)
 {
     (void)state;
-    struct heartbeat h;
+    struct heartbeat h = {0};
     int64_t t = 0;
     heartbeat_start(&h, 0);
     for (int i = 0; i < 5; i++)
@@ -42,7 +54,7 @@ static void losses_make_it_patient_for_a_while(void **state)
 static void reports_that_are_rare_are_waited_for(void **state)
 {
     (void)state;
-    struct heartbeat h;
+    struct heartbeat h = {0};
     heartbeat_start(&h, 0);
     for (int i = 1; i < 5; i++)
         heartbeat_packet(&h, i * 6 * SECOND, true);
@@ -54,7 +66,7 @@ static void reports_that_are_rare_are_waited_for(void **state)
 static void a_doubt_shortens_the_wait_until_a_packet_comes(void **state)
 {
     (void)state;
-    struct heartbeat h;
+    struct heartbeat h = {0};
     heartbeat_start(&h, 0);
     for (int i = 1; i <= 3; i++)
         heartbeat_packet(&h, i * SECOND, true);
@@ -70,7 +82,7 @@ static void a_doubt_shortens_the_wait_until_a_packet_comes(void **state)
 static void who_slept_listens_before_it_judges(void **state)
 {
     (void)state;
-    struct heartbeat h;
+    struct heartbeat h = {0};
     heartbeat_start(&h, 0);
     for (int i = 1; i <= 3; i++)
         heartbeat_packet(&h, i * SECOND, true);
@@ -102,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_share_that_falls_silent_is_lost_after_three_reports),
+        cmocka_unit_test(its_rhythm_is_kept_when_it_comes_back),
         cmocka_unit_test(losses_make_it_patient_for_a_while),
         cmocka_unit_test(reports_that_are_rare_are_waited_for),
         cmocka_unit_test(a_doubt_shortens_the_wait_until_a_packet_comes),
