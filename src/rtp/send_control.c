@@ -32,6 +32,28 @@ void send_control_free(struct send_control **psc)
     free(sc);
 }
 
+/* All up to seq are accounted for. */
+static void land(struct send_control *sc, int64_t seq)
+{
+    for (; sc->told < seq; sc->told++)
+        sc->flight_bytes -= sc->ring[(sc->told + 1) & (SEND_RING - 1)].bytes;
+}
+
+void send_control_new_path(struct send_control *sc, const struct cc_config *c)
+{
+    const struct cc_ops *ops = sc->cc->ops;
+    struct cc *fresh = ops->open(c);
+    if (!fresh)
+        return;
+    ops->close(&sc->cc);
+    sc->cc = fresh;
+    sc->path_start = sc->next;
+    land(sc, sc->next - 1);
+    sc->waits_since_us = INT64_MAX;
+    sc->rtt_us = 0;
+    sc->probe.id = 0;
+}
+
 uint16_t send_control_sent(struct send_control *sc, size_t bytes, bool in_probe, int64_t now_us)
 {
     int64_t seq = sc->next++;
@@ -65,13 +87,6 @@ void send_control_carries(struct send_control *sc, uint16_t media_seq)
     int i = (int)((sc->next - 1) & (SEND_RING - 1));
     sc->ring[i].media = true;
     sc->ring[i].media_seq = media_seq;
-}
-
-/* All up to seq are accounted for. */
-static void land(struct send_control *sc, int64_t seq)
-{
-    for (; sc->told < seq; sc->told++)
-        sc->flight_bytes -= sc->ring[(sc->told + 1) & (SEND_RING - 1)].bytes;
 }
 
 static int64_t unwrap_reference(struct send_control *sc, uint32_t reference)
@@ -113,7 +128,7 @@ bool send_control_feedback(struct send_control *sc, const struct rtcp_packet *p,
         int told = status == TWCC_LOST ? TOLD_LOST : TOLD_RECEIVED;
         if (seq > sc->told)
             land(sc, seq);
-        if (told <= sc->ring[i].told)
+        if (told <= sc->ring[i].told || seq < sc->path_start)
             continue;
         sc->ack[n++] = (struct cc_ack){
             .sent_us = sc->ring[i].sent_us,

@@ -22,6 +22,7 @@ struct send_control {
     void *ctx;
     int64_t next;  /* unwrapped sequence number of the next packet */
     int64_t told;  /* the highest that feedback told of, or that was given up */
+    int64_t path_start; /* what was sent before it went another way, and tells nothing of this one */
     int64_t flight_bytes; /* of all above told */
     int64_t waits_since_us; /* since when feedback is waited for; INT64_MAX: nothing is on its way */
     bool heard;    /* feedback came */
@@ -37,6 +38,9 @@ struct send_control {
 
 struct send_control *send_control_new(const struct cc_ops *ops, const struct cc_config *c);
 void send_control_free(struct send_control **sc);
+/* The packets take another path from now on (an ICE restart): what was known of the old one is
+ * forgotten, and the start is fast again. Out of memory: the old estimate stays. */
+void send_control_new_path(struct send_control *sc, const struct cc_config *c);
 /* The sequence number of the packet that goes now; in_probe: as one of the cluster. */
 uint16_t send_control_sent(struct send_control *sc, size_t bytes, bool in_probe, int64_t now_us);
 /* What the packet that was told of last carries. */

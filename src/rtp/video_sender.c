@@ -248,6 +248,14 @@ int64_t video_sender_estimate_bps(const struct video_sender *vs)
     return vs->config.cc.max_bps > 0 ? report_control_bps(&vs->reports) : 0;
 }
 
+void video_sender_new_path(struct video_sender *vs)
+{
+    const struct cc_config *c = &vs->config.cc;
+    if (vs->control)
+        send_control_new_path(vs->control, c);
+    report_control_init(&vs->reports, c->start_bps, c->min_bps, c->max_bps);
+}
+
 void video_sender_set_pacing(struct video_sender *vs, int64_t bps)
 {
     pacer_set_rate(&vs->pacer, bps);

@@ -93,6 +93,8 @@ int64_t video_sender_next_us(const struct video_sender *vs); /* may be past; INT
 int video_sender_purge(struct video_sender *vs);
 int64_t video_sender_queue_us(const struct video_sender *vs, int64_t now_us); /* time to drain */
 void video_sender_set_pacing(struct video_sender *vs, int64_t bps);
+/* The packets take another path from now on: its rate is looked for anew. */
+void video_sender_new_path(struct video_sender *vs);
 int64_t video_sender_estimate_bps(const struct video_sender *vs); /* as in the statistics */
 void video_sender_on_rtcp(struct video_sender *vs, const uint8_t *data, size_t len, int64_t now_us,
                           uint64_t now_ntp, struct rtcp_events *out);

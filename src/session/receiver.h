@@ -53,7 +53,7 @@ struct receiver_link {
     bool ever;               /* was connected once: it is made again when it is lost */
     bool restart;            /* the attempt is an ICE restart, else a new session */
     bool restartable;        /* there is a session that may take one */
-    int tries;
+    int tries, flaps;        /* failures since it was lost; times that it was lost soon after */
     int told_candidates;     /* that the server knows of */
     int64_t lost_us;         /* since when; 0: it is not */
     int64_t up_us, deaf_until_us, silence_at_us;

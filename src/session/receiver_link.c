@@ -126,8 +126,8 @@ static void link_lost(struct hevcast_receiver *r, const char *text)
     snprintf(l->why, sizeof l->why, "%s", text);
     loop_timer_set(l->silence, INT64_MAX);
     bool steady = now - l->up_us > STEADY_US;
-    if (steady)
-        l->tries = 0;
+    l->flaps = steady ? 0 : l->flaps + 1;
+    l->tries = steady ? 0 : l->flaps - 1; /* the failures before it was up do not count */
     next_step(r, PHASE_WAITING, steady ? 0 : backoff_us(&l->tries, random32()));
     publish(r, 0);
     receiver_event(r, HEVCAST_EVENT_LOST, text, 0, 0, ERR_TIMEOUT);
@@ -136,6 +136,8 @@ static void link_lost(struct hevcast_receiver *r, const char *text)
 void receiver_link_alive(struct hevcast_receiver *r, int64_t now_us, bool report)
 {
     struct receiver_link *l = &r->link;
+    if (lost(r))
+        heartbeat_start(&l->heartbeat, now_us); /* an outage is no rhythm */
     heartbeat_packet(&l->heartbeat, now_us, report);
     if (report && heartbeat_lost_us(&l->heartbeat) < l->silence_at_us)
         watch_silence(r); /* its rhythm is known now */
@@ -166,7 +168,7 @@ static void on_network(void *ctx, bool addresses)
     if (lost(r)) {
         /* What waits, tries now; what is under way from addresses that may be gone, begins anew. */
         if (addresses)
-            l->tries = 0;
+            l->tries = 0; /* a network that is new owes nothing */
         if (addresses || l->phase == PHASE_WAITING)
             next_step(r, PHASE_WAITING, 0);
     } else if (addresses) {

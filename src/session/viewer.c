@@ -120,6 +120,21 @@ static void on_connected(void *ctx)
     sender_viewer_connected(v->s, v);
 }
 
+/* It came back over another path, with another rate. */
+static void on_restarted(void *ctx)
+{
+    struct viewer *v = ctx;
+    if (v->gone || !v->connected)
+        return;
+    char path[200];
+    peer_describe(v->peer, path, sizeof path);
+    v->connected_us = clock_now_us(); /* its probes look for the rate as for one that joins */
+    video_sender_new_path(v->rtp);
+    sender_event(v->s, HEVCAST_EVENT_CONNECTED, v->name, path, 0);
+    sender_update_target(v->s, v->connected_us);
+    viewer_pump(v);
+}
+
 static void on_end(void *ctx, int error, const char *text)
 {
     struct viewer *v = ctx;
@@ -212,6 +227,7 @@ static int make_peer(struct viewer *v)
         .identity = s->identity,
         .on_gathered = on_gathered,
         .on_connected = on_connected,
+        .on_restarted = on_restarted,
         .on_end = on_end,
         .on_rtp = on_rtp,
         .on_rtcp = on_rtcp,
