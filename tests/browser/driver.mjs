@@ -25,11 +25,38 @@ const log = [];
 page.on('console', (m) => log.push(`${m.type()}: ${m.text()}`));
 page.on('pageerror', (e) => log.push(`error: ${e.message}`));
 
+let hider = null;
+
+// A headless browser may count all its tabs as seen; then the page is told what it would be told.
+async function seen(hidden) {
+  const same = () => page.evaluate((h) => document.hidden === h, hidden);
+  for (let i = 0; i < 10; i++) {
+    if (await same()) return {how: 'tab', hidden};
+    await new Promise((r) => { setTimeout(r, 50); });
+  }
+  await page.evaluate((h) => {
+    Object.defineProperty(document, 'hidden', {configurable: true, get: () => h});
+    Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => (h ? 'hidden' : 'visible')});
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+  return {how: 'emulated', hidden};
+}
+
 const commands = {
   open: async ({url, width = 1280, height = 720}) => {
     await page.setViewport({width, height});
     const response = await page.goto(url, {waitUntil: 'domcontentloaded', timeout: 30000});
     return response ? response.status() : 0;
+  },
+  // Another tab comes to the front, or this one again. {how: 'tab' | 'emulated', hidden: bool}
+  hide: async () => {
+    hider ??= await browser.newPage();
+    await hider.bringToFront();
+    return seen(true);
+  },
+  show: async () => {
+    await page.bringToFront();
+    return seen(false);
   },
   reload: async () => { await page.reload({waitUntil: 'domcontentloaded'}); },
   // Until the page's state is one of these; how it is then.

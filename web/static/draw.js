@@ -1,4 +1,6 @@
-// Draws pictures on an OffscreenCanvas: by WebGL2 where it runs on a GPU, else in 2D.
+// Draws pictures on an OffscreenCanvas: by WebGL2 where it runs on a GPU, else in 2D. A picture has
+// width, height, and either planes, changed() and rgba(rows) (wasm.js), or rgba(), or a VideoFrame.
+// Only rows that changed are converted, uploaded and drawn.
 
 const VERTEX = `#version 300 es
 const vec2 corner[3] = vec2[3](vec2(-1, -1), vec2(3, -1), vec2(-1, 3));
@@ -22,6 +24,8 @@ void main() {
   float cr = (texture(v, inChroma).r - range.z) * range.w;
   colour = vec4(luma + weights.x * cr, luma + weights.y * cb + weights.z * cr, luma + weights.w * cb, 1);
 }`;
+
+const GREY = {data: Uint8Array.of(128), stride: 1, width: 1, height: 1};
 
 class GlDrawing {
   name = 'WebGL2';
@@ -49,24 +53,31 @@ class GlDrawing {
       return {width: 0, height: 0};
     });
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    gl.enable(gl.SCISSOR_TEST);
   }
 
-  upload(i, plane) {
+  // rows: bands of the picture's rows, of which a plane of half the height has half.
+  upload(i, plane, rows, height) {
     const {gl} = this, t = this.textures[i];
     gl.activeTexture(gl.TEXTURE0 + i);
     gl.pixelStorei(gl.UNPACK_ROW_LENGTH, plane.stride);
     if (t.width !== plane.width || t.height !== plane.height) {
       Object.assign(t, {width: plane.width, height: plane.height});
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, plane.width, plane.height, 0, gl.RED, gl.UNSIGNED_BYTE, plane.data);
-    } else {
-      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, plane.width, plane.height, gl.RED, gl.UNSIGNED_BYTE, plane.data);
+      return;
+    }
+    const half = plane.height < height ? 2 : 1;
+    for (const [from, to] of rows) {
+      const top = Math.floor(from / half), bottom = Math.min(plane.height, Math.ceil(to / half));
+      if (bottom <= top) continue;
+      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, top, plane.width, bottom - top, gl.RED, gl.UNSIGNED_BYTE, plane.data, top * plane.stride);
     }
   }
 
-  draw(picture) {
-    const {gl} = this, {planes} = picture;
-    planes.forEach((p, i) => this.upload(i, p));
-    if (planes.length === 1) for (const i of [1, 2]) this.upload(i, {data: new Uint8Array([128]), stride: 1, width: 1, height: 1});
+  draw(picture, rows) {
+    const {gl} = this, {planes, height} = picture;
+    planes.forEach((p, i) => this.upload(i, p, rows, height));
+    if (planes.length === 1) for (const i of [1, 2]) this.upload(i, GREY, [], 1);
     const half = (p) => (p.width < planes[0].width ? 0.5 : 1);
     gl.uniform2f(this.at('chroma'), planes.length > 1 ? half(planes[1]) : 1,
       planes.length > 1 && planes[1].height < planes[0].height ? 0.5 : 1);
@@ -76,7 +87,10 @@ class GlDrawing {
     if (picture.full) gl.uniform4f(this.at('range'), 0, 1, 128 / 255, 1);
     else gl.uniform4f(this.at('range'), 16 / 255, 255 / 219, 128 / 255, 255 / 224);
     gl.viewport(0, 0, picture.width, picture.height);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    for (const [from, to] of rows) {
+      gl.scissor(0, height - to, picture.width, to - from);
+      gl.drawArrays(gl.TRIANGLES, 0, 3);
+    }
     gl.flush();
   }
 }
@@ -88,13 +102,16 @@ class PlainDrawing {
     this.context = canvas.getContext('2d', {alpha: false, desynchronized: true});
   }
 
-  draw(picture) {
+  draw(picture, rows) {
+    const {width, height} = picture;
     if (picture.frame) {
-      this.context.drawImage(picture.frame, 0, 0, picture.width, picture.height);
+      this.context.drawImage(picture.frame, 0, 0, width, height);
       return;
     }
-    const pixels = picture.rgba();
-    if (pixels) this.context.putImageData(new ImageData(pixels, picture.width, picture.height), 0, 0);
+    const pixels = picture.rgba(rows);
+    if (!pixels) return;
+    const image = new ImageData(pixels, width, height);
+    for (const [from, to] of rows) this.context.putImageData(image, 0, 0, 0, from, width, to - from);
   }
 }
 
@@ -122,16 +139,19 @@ export class Screen {
     return this.drawing ? this.drawing.name : '';
   }
 
-  // true: the size has changed.
+  // Draws what is new. {resized, rows: how many were drawn}.
   draw(picture) {
     const {canvas} = this;
     const resized = canvas.width !== picture.width || canvas.height !== picture.height;
-    if (!this.drawing) {
-      const gl = picture.frame || this.way === '2d' ? null : glOnGpu(canvas, this.way === 'webgl');
+    const first = !this.drawing;
+    if (first) {
+      const gl = picture.planes && this.way !== '2d' ? glOnGpu(canvas, this.way === 'webgl') : null;
       this.drawing = gl ? new GlDrawing(gl) : new PlainDrawing(canvas);
     }
     if (resized) Object.assign(canvas, {width: picture.width, height: picture.height});
-    this.drawing.draw(picture);
-    return resized;
+    let rows = picture.changed ? picture.changed() : [[0, picture.height]];
+    if (resized || first) rows = [[0, picture.height]];
+    if (rows.length > 0) this.drawing.draw(picture, rows);
+    return {resized, rows: rows.reduce((sum, [from, to]) => sum + to - from, 0)};
   }
 }

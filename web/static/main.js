@@ -81,7 +81,7 @@ function startWorker() {
   };
   worker.onerror = (e) => unable(`the worker does not run: ${e.message ?? 'it cannot be loaded'}`);
   const offscreen = canvas.transferControlToOffscreen();
-  worker.postMessage({canvas: offscreen, path: wanted, draw: query.get('draw') ?? ''}, [offscreen]);
+  worker.postMessage({canvas: offscreen, path: wanted, draw: query.get('draw') ?? '', verify: query.has('verify')}, [offscreen]);
 }
 
 function unable(reason) {

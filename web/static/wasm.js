@@ -16,17 +16,43 @@ export function warmUp() {
   return compiled;
 }
 
+// An instance's functions (web/decoder).
+async function instance() {
+  const module = await warmUp();
+  // It does nothing but compute: what its C library could ask of a system is refused.
+  const imports = {};
+  for (const {module: from, name} of WebAssembly.Module.imports(module)) (imports[from] ??= {})[name] = () => 0;
+  const wasm = (await WebAssembly.instantiate(module, imports)).exports;
+  wasm._initialize();
+  return wasm;
+}
+
+// Undoes Firefox's conversion of WebCodecs pictures (hv_mend_blue in web/decoder/pixels.cc).
+export class BlueMender {
+  static async make() {
+    const m = new BlueMender();
+    m.wasm = await instance();
+    return m;
+  }
+
+  // The pixels of a VideoFrame in BGRX, as RGBA; valid until the next call.
+  async rgba(frame, width, height) {
+    const {wasm} = this, at = wasm.hv_pixels(width * height);
+    if (!at) throw new Error('there is no memory for a picture');
+    const pixels = new Uint8ClampedArray(wasm.memory.buffer, at, 4 * width * height);
+    await frame.copyTo(pixels, {rect: {x: frame.visibleRect.x, y: frame.visibleRect.y, width, height},
+      layout: [{offset: 0, stride: 4 * width}]});
+    wasm.hv_mend_blue(at, width * height);
+    return pixels;
+  }
+}
+
 export class WasmDecoder {
   name = 'WebAssembly';
 
   static async make() {
-    const module = await warmUp();
-    // The decoder does nothing but compute: what its C library could ask of a system is refused.
-    const imports = {};
-    for (const {module: from, name} of WebAssembly.Module.imports(module)) (imports[from] ??= {})[name] = () => 0;
     const d = new WasmDecoder();
-    d.wasm = (await WebAssembly.instantiate(module, imports)).exports;
-    d.wasm._initialize();
+    d.wasm = await instance();
     if (!d.wasm.hv_reset()) throw new Error('there is no memory for the decoder');
     return d;
   }
@@ -45,20 +71,27 @@ export class WasmDecoder {
   }
 
   // Valid until the next decode.
-  picture(at) {
-    const {wasm} = this, {buffer} = wasm.memory;
-    const [width, height, chroma, bits, full, matrix, ...plane] = new Int32Array(buffer, at, 18);
+  picture(info) {
+    const {wasm} = this;
+    const [width, height, chroma, bits, full, matrix, ...plane] = new Int32Array(wasm.memory.buffer, info, 18);
     if (bits !== 8) throw Object.assign(new Error('its pictures have more than 8 bits'), {unable: true});
     const planes = [];
     for (let i = 0; i < (chroma === 0 ? 1 : 3); i++) {
       const [start, stride, w, h] = plane.slice(4 * i, 4 * i + 4);
-      planes.push({data: new Uint8Array(buffer, start, stride * h), stride, width: w, height: h});
+      // What is asked of the module meanwhile may let its memory grow, which makes older views useless.
+      planes.push({stride, width: w, height: h, get data() { return new Uint8Array(wasm.memory.buffer, start, stride * h); }});
     }
     return {
       width, height, chroma, full: full !== 0, bt601: matrix === 5 || matrix === 6, planes,
-      // The same picture as RGBA, for a page without WebGL.
-      rgba: () => {
-        const p = wasm.hv_rgba();
+      // The rows that are new since this was asked last: [[from, to], …].
+      changed: () => {
+        const at = wasm.hv_changed(), bands = new Int32Array(wasm.memory.buffer, at, 17);
+        return Array.from({length: bands[0]}, (_, i) => [bands[1 + 2 * i], bands[2 + 2 * i]]);
+      },
+      // The whole picture as RGBA, for a page without WebGL; only these rows are converted anew.
+      rgba: (rows) => {
+        let p = 0;
+        for (const [from, to] of rows) p = wasm.hv_rgba(from, to);
         return p ? new Uint8ClampedArray(wasm.memory.buffer, p, width * height * 4) : null;
       },
     };

@@ -1,14 +1,55 @@
 // The browser's own decoder, through WebCodecs. See wasm.js for what a decoder is.
 import {codecString} from './annexb.js';
+import {BlueMender} from './wasm.js';
 
 const configOf = (codec) => ({codec, optimizeForLatency: true});
 
-export async function webCodecsTakesHevc(codec = 'hev1.1.6.L123.B0') {
-  if (typeof VideoDecoder === 'undefined') return false;
+// A key frame of 64x64 pixels, all of the blue 0, 0, 255 (BT.709, limited range).
+const BLUE_CODEC = 'hev1.1.6.L30.90';
+const BLUE = 'AAAAAUABDAH//wFgAAADAJAAAAMAAAMAHpWYCQAAAAFCAQEBYAAAAwCQAAADAAADAB6gIIEFllZqvK5qAgICCAAAAwAIAAADAMhAAAAAAUQB' +
+  'wXGjEgAAASgBrwVyFkc0f5un90et3v6AX//tGhGd+bLB6Ft3vQOqPSaAZ7UdvozoQC/fFFmjMA==';
+const PATIENCE_MS = 3000;
+
+// The colour that the browser makes of it: [red, green, blue, format]. Rejected: it cannot.
+function blueOf() {
+  const data = Uint8Array.from(atob(BLUE), (c) => c.charCodeAt(0));
+  return new Promise((resolve, reject) => {
+    const give = (then, what) => {
+      clearTimeout(timer);
+      then(what);
+      if (decoder.state !== 'closed') decoder.close();
+    };
+    const timer = setTimeout(() => give(reject, new Error('it does not answer')), PATIENCE_MS);
+    const decoder = new VideoDecoder({
+      output: (frame) => {
+        const c = new OffscreenCanvas(64, 64).getContext('2d', {willReadFrequently: true});
+        c.drawImage(frame, 0, 0);
+        const [red, green, blue] = c.getImageData(32, 32, 1, 1).data;
+        const {format} = frame;
+        frame.close();
+        give(resolve, [red, green, blue, format]);
+      },
+      error: (e) => give(reject, e),
+    });
+    decoder.configure(configOf(BLUE_CODEC));
+    decoder.decode(new EncodedVideoChunk({type: 'key', timestamp: 0, data}));
+    decoder.flush().catch(() => {});
+  });
+}
+
+// What this browser's decoder is good for: null (nothing, or it says so and shows something else),
+// or {mender}, which is there when its blue has to be mended.
+export async function webCodecsForHevc() {
+  if (typeof VideoDecoder === 'undefined') return null;
   try {
-    return (await VideoDecoder.isConfigSupported(configOf(codec))).supported === true;
-  } catch {
-    return false;
+    if (!(await VideoDecoder.isConfigSupported(configOf('hev1.1.6.L123.B0'))).supported) return null;
+    const [red, green, blue, format] = await blueOf();
+    if (red > 48 || green > 48 || blue < 208) throw new Error(`blue comes out as ${red}, ${green}, ${blue}`);
+    const weak = /^BGR[AX]$/.test(format) && blue > 238 && blue < 249;
+    return {mender: weak ? await BlueMender.make().catch(() => null) : null};
+  } catch (e) {
+    console.warn('hevcast: WebCodecs takes HEVC, but:', e.message);
+    return null;
   }
 }
 
@@ -16,22 +57,42 @@ export class WebCodecsDecoder {
   name = 'WebCodecs';
 
   // onPicture is called later; onError once, when this decoder is of no more use.
-  constructor(onPicture, onError) {
+  constructor({mender}, onPicture, onError) {
+    this.mender = mender;
+    this.onPicture = onPicture;
     this.codec = null;
     this.started = new Map();
     this.count = 0;
+    this.mending = Promise.resolve();
+    this.inMending = 0;
     this.decoder = new VideoDecoder({
       output: (frame) => {
-        const began = this.started.get(frame.timestamp);
-        for (const t of this.started.keys()) if (t <= frame.timestamp) this.started.delete(t);
-        onPicture({width: frame.displayWidth, height: frame.displayHeight, frame}, began);
+        this.inMending++;
+        this.mending = this.mending.then(() => this.give(frame)).catch(onError);
       },
       error: (e) => onError(e),
     });
   }
 
   get waiting() {
-    return this.decoder.decodeQueueSize;
+    return this.decoder.decodeQueueSize + this.inMending;
+  }
+
+  async give(frame) {
+    const began = this.started.get(frame.timestamp);
+    for (const t of this.started.keys()) if (t <= frame.timestamp) this.started.delete(t);
+    const {displayWidth: width, displayHeight: height} = frame;
+    try {
+      if (this.mender && /^BGR[AX]$/.test(frame.format)) {
+        const pixels = await this.mender.rgba(frame, width, height);
+        this.onPicture({width, height, rgba: () => pixels}, began);
+      } else {
+        this.onPicture({width, height, frame}, began);
+      }
+    } finally {
+      this.inMending--;
+      frame.close();
+    }
   }
 
   decode(frame) {

@@ -1,11 +1,11 @@
 // Off the main thread: frames of the carrier in, order, decode, draw.
 //
 // To the page:   {size: [w, h]}, {first: true}, {stats: {…}}, {unable: reason}
-// From the page: {canvas, path, draw}, {paused: bool}, {reset: true}, {offset: ms}
+// From the page: {canvas, path, draw, verify}, {paused: bool}, {reset: true}, {offset: ms}
 import {Order, parse} from './order.js';
 import {Screen} from './draw.js';
 import {WasmDecoder} from './wasm.js';
-import {WebCodecsDecoder, webCodecsTakesHevc} from './webcodecs.js';
+import {WebCodecsDecoder, webCodecsForHevc} from './webcodecs.js';
 
 // What goes back to the browser in the place of every frame: a whole VP8 key frame of 16x16 black
 // pixels. Its decoder is content then, and asks for nothing.
@@ -16,11 +16,11 @@ const BEHIND_MS = 1500; // more than this waits to be decoded: start again at a 
 const STATS_MS = 1000;
 
 let order = new Order();
-let screen = null, path = 'auto', paused = false;
+let screen = null, path = 'auto', paused = false, verifier = null;
 let transformer = null, decoder = null, making = null;
 let queue = [], pumping = false;
 let shown = false, clockOffset = 0;
-const fresh = () => ({decoded: 0, drawn: 0, skipped: 0, decodeMs: 0, drawMs: 0, bytes: 0, latency: [], encode: [], transfer: []});
+const fresh = () => ({decoded: 0, drawn: 0, skipped: 0, decodeMs: 0, drawMs: 0, rows: 0, bytes: 0, latency: [], encode: [], transfer: []});
 let count = fresh();
 const totals = {frames: 0, decoded: 0, drawn: 0, keys: 0, keyRequests: 0, errors: 0};
 
@@ -61,15 +61,26 @@ function decodingFailed(error) {
 
 // {decoder} as the path says, made when the first frame comes.
 async function makeDecoder() {
-  if (path !== 'wasm' && await webCodecsTakesHevc()) {
-    return new WebCodecsDecoder((picture, began) => {
+  const codecs = path === 'wasm' ? null : await webCodecsForHevc();
+  if (codecs) {
+    const made = new WebCodecsDecoder(codecs, (picture, began) => {
+      if (decoder !== made) return; // of a connection that has ended
       count.decodeMs += began ? now() - began.at : 0;
-      show(picture, began?.frame, () => decoder && decoder.waiting > 2);
-      picture.frame.close();
-    }, decodingFailed);
+      show(picture, began?.frame, () => made.waiting > 2);
+    }, (e) => {
+      if (decoder === made) decodingFailed(e);
+    });
+    return made;
   }
   if (path === 'webcodecs') throw new Error('this browser\'s WebCodecs does not take HEVC');
   return WasmDecoder.make();
+}
+
+async function makeVerified() {
+  const {Verifier} = await import('./verify.js');
+  const made = await makeDecoder();
+  verifier = await Verifier.make(made instanceof WebCodecsDecoder);
+  return made;
 }
 
 function show(picture, frame, moreWait) {
@@ -81,7 +92,9 @@ function show(picture, frame, moreWait) {
     return;
   }
   const began = now();
-  const resized = screen.draw(picture);
+  if (frame) verifier?.drawn(picture, frame);
+  const {resized, rows} = screen.draw(picture);
+  count.rows += rows / picture.height;
   show.last = now();
   count.drawMs += show.last - began;
   count.drawn++;
@@ -131,6 +144,7 @@ function decodeOne(frame) {
     return;
   }
   if (decoder instanceof WebCodecsDecoder) {
+    verifier?.before(frame);
     decoder.decode(frame);
     return;
   }
@@ -182,8 +196,10 @@ setInterval(() => {
     fps: count.drawn / seconds, decodedFps: count.decoded / seconds, skipped: count.skipped,
     decodeMs: count.decoded ? count.decodeMs / count.decoded : null,
     drawMs: count.drawn ? count.drawMs / count.drawn : null,
+    drawnPart: count.drawn ? count.rows / count.drawn : null, // of the rows
     latencyMs: median(count.latency), encodeMs: median(count.encode), transferMs: median(count.transfer),
-    lost: order.lost, waiting: queue.length, totals: {...totals},
+    lost: order.lost, waiting: queue.length, paused, totals: {...totals},
+    verified: verifier && {good: verifier.good, bad: verifier.bad, without: verifier.without},
   }});
   count = fresh();
 }, STATS_MS);
@@ -193,7 +209,7 @@ self.onmessage = ({data}) => {
     path = data.path;
     screen = new Screen(data.canvas, data.draw);
     // Compile while the connection comes about.
-    making = makeDecoder();
+    making = data.verify ? makeVerified() : makeDecoder();
     making.then((d) => { decoder ??= d; making = null; }, () => { making = null; });
   }
   if (data.offset !== undefined) clockOffset = data.offset;
