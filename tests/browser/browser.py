@@ -57,12 +57,14 @@ def packages():
 class Browser:
     """kind: chromium, firefox, or firefox-h265 (with the preference for HEVC in WebCodecs)."""
 
-    def __init__(self, env, kind):
+    def __init__(self, env, kind, wrap=lambda argv: argv, origin=""):
+        """wrap: argv to what is started; origin: an address of plain HTTP that counts as secure."""
         where = packages()
         path = binary(kind)
-        extra = {"CHROMIUM": path, "FIREFOX": path, "HOME": env.tmp, "TMPDIR": env.tmp}
+        extra = {"CHROMIUM": path, "FIREFOX": path, "HOME": env.tmp, "TMPDIR": env.tmp,
+                 "SECURE_ORIGIN": origin}
         self.env, self.kind = env, kind
-        self.proc = env.spawn(kind, ["node", os.path.join(where, "driver.mjs"), kind],
+        self.proc = env.spawn(kind, wrap(["node", os.path.join(where, "driver.mjs"), kind]),
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, extra_env=extra)
         self.answers = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -118,6 +120,17 @@ class Browser:
 
     def stats(self):
         return self.do("stats") or {}
+
+    def screenshot(self, **kw):
+        """The page as it is on the screen: an array [height, width, 3]."""
+        lib.need("ffmpeg", "ffprobe")
+        path = self.env.path("page.png")
+        self.do("screenshot", path=path, **kw)
+        size = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=width,height", "-of", "csv=p=0",
+                               path], capture_output=True, text=True, check=True, timeout=30).stdout.split(",")
+        raw = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
+                             capture_output=True, check=True, timeout=30).stdout
+        return np.frombuffer(raw, np.uint8).reshape(int(size[1]), int(size[0]), 3)
 
     def close(self):
         self.proc.p.stdin.close()

@@ -4,16 +4,19 @@ import {createInterface} from 'node:readline';
 import puppeteer from 'puppeteer-core';
 
 const kind = process.argv[2];
+const origin = process.env.SECURE_ORIGIN;
 const binary = kind === 'chromium' ? process.env.CHROMIUM : process.env.FIREFOX;
 
 const browser = await puppeteer.launch(kind === 'chromium' ? {
   browser: 'chrome', executablePath: binary, headless: true,
-  args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--force-device-scale-factor=1'],
+  args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--force-device-scale-factor=1',
+    ...(origin ? [`--unsafely-treat-insecure-origin-as-secure=${origin}`] : []), ...(process.env.BROWSER_ARGS ?? '').split(' ').filter(Boolean)],
 } : {
   browser: 'firefox', executablePath: binary, headless: true,
   extraPrefsFirefox: {
     'dom.media.webcodecs.h265.enabled': kind === 'firefox-h265',
-    // Headless pages count as seen, and nothing is to be fetched from elsewhere.
+    ...(origin ? {'dom.securecontext.allowlist': new URL(origin).hostname} : {}),
+    // Nothing is to be fetched from elsewhere.
     'datareporting.policy.dataSubmissionEnabled': false,
     'app.update.disabledForTesting': true,
     'network.captive-portal-service.enabled': false,
@@ -27,28 +30,22 @@ page.on('pageerror', (e) => log.push(`error: ${e.message}`));
 
 let hider = null;
 
-// A headless browser may count all its tabs as seen; then the page is told what it would be told.
 async function seen(hidden) {
-  const same = () => page.evaluate((h) => document.hidden === h, hidden);
-  for (let i = 0; i < 10; i++) {
-    if (await same()) return {how: 'tab', hidden};
+  for (let i = 0; i < 20; i++) {
+    if (await page.evaluate((h) => document.hidden === h, hidden)) return true;
     await new Promise((r) => { setTimeout(r, 50); });
   }
-  await page.evaluate((h) => {
-    Object.defineProperty(document, 'hidden', {configurable: true, get: () => h});
-    Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => (h ? 'hidden' : 'visible')});
-    document.dispatchEvent(new Event('visibilitychange'));
-  }, hidden);
-  return {how: 'emulated', hidden};
+  return false;
 }
 
 const commands = {
-  open: async ({url, width = 1280, height = 720}) => {
-    await page.setViewport({width, height});
+  // more: deviceScaleFactor, isMobile, hasTouch (Chromium)
+  open: async ({url, width = 1280, height = 720, ...more}) => {
+    await page.setViewport({width, height, ...more});
     const response = await page.goto(url, {waitUntil: 'domcontentloaded', timeout: 30000});
     return response ? response.status() : 0;
   },
-  // Another tab comes to the front, or this one again. {how: 'tab' | 'emulated', hidden: bool}
+  // Another tab comes to the front, or this one again; whether the page noticed.
   hide: async () => {
     hider ??= await browser.newPage();
     await hider.bringToFront();
@@ -70,6 +67,26 @@ const commands = {
   evaluate: ({code}) => page.evaluate(`(async () => { ${code} })()`),
   stats: () => page.evaluate(() => JSON.parse(document.body.dataset.stats ?? 'null')),
   key: async ({key}) => { await page.keyboard.press(key); },
+  click: async ({at, count = 1}) => { await page.click(at, {count}); },
+  tap: async ({at}) => { await page.tap(at); },
+  // The page may use the clipboard (Firefox lets it after a key).
+  grant: async () => {
+    if (kind !== 'chromium') return;
+    await browser.defaultBrowserContext().overridePermissions(new URL(page.url()).origin,
+      ['clipboard-read', 'clipboard-write', 'clipboard-sanitized-write']);
+  },
+  paste: async () => {
+    await page.keyboard.down('Control');
+    await page.keyboard.press('v');
+    await page.keyboard.up('Control');
+  },
+  // {role, name, …} of what a screen reader finds (Chromium)
+  accessible: async () => {
+    const found = [];
+    const walk = (n) => { found.push([n.role, n.name ?? '']); (n.children ?? []).forEach(walk); };
+    walk(await page.accessibility.snapshot({interestingOnly: false}));
+    return found;
+  },
   // What the page shows, as base64 of RGBA and its size.
   pixels: () => page.evaluate(() => {
     const from = document.getElementById('canvas').hidden ? document.getElementById('video') : document.getElementById('canvas');
@@ -81,7 +98,7 @@ const commands = {
     for (let i = 0; i < data.length; i += 32768) text += String.fromCharCode.apply(null, data.subarray(i, i + 32768));
     return {width, height, data: btoa(text)};
   }),
-  screenshot: async ({path}) => { await page.screenshot({path}); },
+  screenshot: async ({path, clip}) => { await page.screenshot({path, clip, captureBeyondViewport: false}); },
   log: () => log.splice(0),
 };
 

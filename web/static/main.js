@@ -1,14 +1,17 @@
 // The page: what it says, its buttons, and when it connects.
 import {Refused, Session, codecsOf} from './session.js';
 import {Panel} from './panel.js';
+import {PictureInPicture} from './pip.js';
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const stage = $('stage'), canvas = $('canvas'), video = $('video');
 const panel = new Panel($('numbers'), $('graph'));
+const pip = new PictureInPicture(canvas, video, () => native, () => seenOrNot());
 
 const BACK_OFF_S = [0, 1, 2, 4, 8, 15];
-const HIDDEN_MS = 20000;       // in the background for so long: leave, and come back when seen
+// In the background for so long: leave, and come back when seen (?away=MS for tests).
+const HIDDEN_MS = Number(query.get('away') ?? 20000);
 const NATIVE_PATIENCE_MS = 5000;
 
 // native: the browser's own RTP and decoder; carrier: web/static/worker.js
@@ -28,7 +31,13 @@ function say(name, text, detail = '') {
   $('message-text').textContent = text;
   $('message-detail').textContent = detail;
   $('message-detail').hidden = !detail;
-  $('retry').hidden = !['waiting', 'refused', 'unable'].includes(name);
+  $('retry').hidden = !['waiting', 'refused', 'unable', 'left'].includes(name);
+  tell(text);
+}
+
+// For a screen reader: what happens, without the countdown.
+function tell(text) {
+  if ($('told').textContent !== text) $('told').textContent = text;
 }
 
 const BROWSERS = 'Chrome and Edge with a hardware decoder for HEVC, Safari 18 and newer, and every ' +
@@ -46,6 +55,11 @@ function layout() {
   const scale = exact ? 1 / ratio : fit;
   e.style.width = `${w * scale}px`;
   e.style.height = `${h * scale}px`;
+  // In the middle, but on whole pixels, of the screen and where possible of the page: half of one would blur all.
+  const unit = Number.isInteger(ratio) ? 1 : ratio;
+  const middle = (room, used) => `${Math.max(0, Math.round((room - used) / 2 * unit) / unit)}px`;
+  e.style.marginLeft = middle(stage.clientWidth, w * scale);
+  e.style.marginTop = middle(stage.clientHeight, h * scale);
   // One picture's pixel on a whole number of the screen's: nothing is to be smoothed.
   const whole = scale * ratio;
   e.classList.toggle('sharp', whole >= 0.999 && Math.abs(whole - Math.round(whole)) < 0.001);
@@ -55,6 +69,7 @@ function sized(w, h) {
   size = [w, h];
   canvas.hidden = native;
   video.hidden = !native;
+  $('pip').hidden = !pip.possible;
   layout();
 }
 
@@ -121,7 +136,7 @@ function connect() {
 function connected() {
   if (state === 'watching') return;
   say('first', 'Connected. Waiting for the first picture…');
-  worker?.postMessage({paused: document.hidden});
+  worker?.postMessage({paused: unseen()});
   if (!native) return;
   // Negotiated, and still black: seen with decoders that are there and do not work.
   clearTimeout(nativeTimer);
@@ -156,7 +171,7 @@ function lost(text, least = 0) {
   size = null;
   reason = text;
   canvas.hidden = video.hidden = true;
-  if (document.hidden) away = true; // nobody reads a countdown there
+  if (unseen()) away = true; // nobody reads a countdown there
   if (away) return;
   let left = Math.max(least, BACK_OFF_S[Math.min(attempts++, BACK_OFF_S.length - 1)]);
   const tick = () => {
@@ -174,23 +189,30 @@ function lost(text, least = 0) {
 // ---- background
 
 let hiddenTimer = 0;
-document.addEventListener('visibilitychange', () => {
+
+const unseen = () => document.hidden && !pip.shown;
+
+function leave() {
+  clearTimeout(timer);
+  session?.end();
+  session = null;
+}
+
+function seenOrNot() {
   clearTimeout(hiddenTimer);
-  worker?.postMessage({paused: document.hidden});
-  if (document.hidden) {
-    if (document.pictureInPictureElement) return;
+  worker?.postMessage({paused: unseen()});
+  if (unseen()) {
     hiddenTimer = setTimeout(() => {
-      away = true;
-      clearTimeout(timer);
-      session?.end();
-      session = null;
+      away = state !== 'left';
+      leave();
     }, HIDDEN_MS);
   } else if (away) {
     away = false;
     attempts = 0;
     connect();
   }
-});
+}
+document.addEventListener('visibilitychange', seenOrNot);
 addEventListener('pagehide', () => {
   session?.end();
   session = null;
@@ -203,7 +225,7 @@ addEventListener('pageshow', (e) => {
 
 function toggleFullscreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else if (document.documentElement.requestFullscreen) document.documentElement.requestFullscreen().catch(() => {});
+  else if (document.documentElement.requestFullscreen) document.documentElement.requestFullscreen().catch((e) => console.warn('hevcast: no full screen:', e.message));
   else video.webkitEnterFullscreen?.(); // iPhone
 }
 
@@ -234,19 +256,23 @@ async function copyLink() {
     field.remove();
   }
   $('copy').textContent = done ? 'Copied' : 'Copy it from the address bar';
+  tell($('copy').textContent);
   setTimeout(() => { $('copy').textContent = 'Copy link'; }, 2000);
 }
 
-async function togglePip() {
-  if (document.pictureInPictureElement) await document.exitPictureInPicture();
-  else await video.requestPictureInPicture().catch(() => {});
+// As in the viewer: Q ends it.
+function quit() {
+  leave();
+  size = null;
+  canvas.hidden = video.hidden = true;
+  say('left', 'You have left the share.');
 }
 
 $('fullscreen').onclick = toggleFullscreen;
 $('scale').onclick = toggleScale;
 $('stats').onclick = toggleStats;
 $('copy').onclick = copyLink;
-$('pip').onclick = togglePip;
+$('pip').onclick = () => pip.toggle();
 $('retry').onclick = () => {
   attempts = 0;
   connect();
@@ -254,8 +280,8 @@ $('retry').onclick = () => {
 stage.ondblclick = toggleFullscreen;
 addEventListener('keydown', (e) => {
   if (e.ctrlKey || e.altKey || e.metaKey || e.repeat) return;
-  const action = {f: toggleFullscreen, s: toggleStats, 1: toggleScale, c: copyLink, p: togglePip}[e.key.toLowerCase()];
-  if (action) action();
+  const actions = {f: toggleFullscreen, s: toggleStats, 1: toggleScale, c: copyLink, p: () => pip.toggle(), q: quit};
+  actions[e.key.toLowerCase()]?.();
 });
 
 let idleTimer = 0;
@@ -274,7 +300,6 @@ new ResizeObserver(layout).observe(stage);
 video.addEventListener('resize', () => sized(video.videoWidth, video.videoHeight));
 video.addEventListener('playing', () => {
   sized(video.videoWidth, video.videoHeight);
-  $('pip').hidden = !document.pictureInPictureEnabled;
   watching();
 });
 
