@@ -31,7 +31,9 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
     nack_list_init(&vr->missing);
     reorder_init(&vr->reorder, !c->nack);
     twcc_recorder_init(&vr->transport);
-    if (!frame_assembly_init(&vr->frames)) {
+    vr->fec = c->fec_pt ? fec_decoder_new() : NULL;
+    if ((c->fec_pt && !vr->fec) || !frame_assembly_init(&vr->frames)) {
+        fec_decoder_free(&vr->fec);
         free(vr);
         return NULL;
     }
@@ -47,6 +49,7 @@ void video_receiver_free(struct video_receiver **pvr)
         return;
     frame_assembly_clear(&vr->frames);
     packet_ring_free_slots(&vr->ring);
+    fec_decoder_free(&vr->fec);
     free(vr);
 }
 
@@ -214,8 +217,10 @@ static bool fill(struct video_receiver *vr, const struct media_packet *p)
         return false;
     }
     bool answer = is_answer(vr, e, p);
-    if (e->tries > 0)
+    if (e->tries > 0 || p->origin == PACKET_FEC)
         vr->stats.packets_recovered++;
+    if (e->tries == 0 && p->origin == PACKET_FEC)
+        vr->stats.packets_lost++; /* else counted when it was asked for */
     /* Karn: only what was asked for once tells when the answer was to which request. */
     if (answer && e->tries == 1) {
         int64_t rtt = p->arrival_us - e->asked_us;
@@ -283,11 +288,11 @@ static void take_packet(struct video_receiver *vr, const struct media_packet *p)
 enum { SEQ_NEAR, SEQ_JUMP, SEQ_UNLIKELY };
 
 /* RFC 3550 A.1: a sequence number far off is believed when the next one follows it. */
-static int judge_seq(struct video_receiver *vr, uint16_t seq, bool rtx)
+static int judge_seq(struct video_receiver *vr, uint16_t seq, bool repaired)
 {
     int diff = (int16_t)(seq - (uint16_t)vr->highest);
     bool near = diff <= MAX_DROPOUT && diff > -2 * MAX_DROPOUT;
-    if (rtx) /* says nothing about where the stream is */
+    if (repaired) /* says nothing about where the stream is */
         return near ? SEQ_NEAR : SEQ_UNLIKELY;
     bool confirmed = !near && vr->jump_seen && seq == vr->jump_next;
     vr->jump_seen = !near;
@@ -345,13 +350,13 @@ static struct read_extensions read_extensions(const struct video_receiver *vr,
 static void take_view(struct video_receiver *vr, const struct rtp_view *v, struct media_packet *p,
                       bool fresh)
 {
-    bool rtx = p->origin == PACKET_RTX;
+    bool repaired = p->origin != PACKET_SENT;
     p->ts = v->ts;
     p->marker = v->marker;
     p->payload = v->payload;
     p->len = v->payload_len;
     p->key_start = h265_payload_first_type(v->payload, v->payload_len) == NAL_VPS;
-    int judged = fresh ? SEQ_JUMP : judge_seq(vr, v->seq, rtx);
+    int judged = fresh ? SEQ_JUMP : judge_seq(vr, v->seq, repaired);
     if (judged == SEQ_UNLIKELY)
         return;
     if (judged == SEQ_JUMP) {
@@ -364,9 +369,24 @@ static void take_view(struct video_receiver *vr, const struct rtp_view *v, struc
     } else {
         p->seq = vr->highest + (int16_t)(v->seq - (uint16_t)vr->highest);
     }
-    if (!rtx)
+    if (!repaired)
         receive_stats_packet(&vr->reports, p->seq, v->ts, p->arrival_us);
     take_packet(vr, p);
+}
+
+/* What forward error correction finds goes the way of what came. */
+static void take_recovered(struct video_receiver *vr, int64_t now_us)
+{
+    const uint8_t *data;
+    size_t len;
+    struct rtp_view v;
+    while (vr->fec && (data = fec_decoder_next(vr->fec, &len))) {
+        if (!rtp_parse(data, len, &v) || v.pt != vr->config.pt || v.ssrc != vr->ssrc)
+            continue;
+        struct media_packet p = {.origin = PACKET_FEC, .arrival_us = now_us};
+        read_extensions(vr, &v, &p);
+        take_view(vr, &v, &p, false);
+    }
 }
 
 void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_t len,
@@ -379,9 +399,10 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
         return;
     }
     bool rtx = vr->config.rtx_pt != 0 && v.pt == vr->config.rtx_pt;
-    if (!rtx && v.pt != vr->config.pt)
+    bool fec = vr->fec && v.pt == vr->config.fec_pt;
+    if (!rtx && !fec && v.pt != vr->config.pt)
         return; /* of another stream of the bundle */
-    if (!rtx && !accept_ssrc(vr, &v, now_us, &fresh))
+    if (!rtx && !fec && !accept_ssrc(vr, &v, now_us, &fresh))
         return;
     vr->stats.packets_received++;
     vr->stats.bytes_received += (int64_t)len;
@@ -389,9 +410,15 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
     struct read_extensions ext = read_extensions(vr, &v, &p);
     if (vr->config.twcc && ext.has_twcc)
         twcc_record(&vr->transport, ext.twcc, len, now_us);
+    if (fec && !fec_decoder_repair(vr->fec, data, len))
+        return;
     if (rtx && (!vr->started || !rtx_unwrap(&v, vr->config.pt, vr->ssrc)))
         return; /* a probe of the sender's congestion control */
-    take_view(vr, &v, &p, fresh);
+    if (!fec)
+        take_view(vr, &v, &p, fresh);
+    if (!fec && !rtx && vr->fec)
+        fec_decoder_media(vr->fec, data, len);
+    take_recovered(vr, now_us);
     video_receiver_tick(vr, now_us);
 }
 

@@ -17,6 +17,7 @@ struct video_receiver_config {
     uint32_t local_ssrc;  /* of our RTCP */
     char cname[33];
     uint8_t pt, rtx_pt;   /* rtx_pt 0: none */
+    uint8_t fec_pt;       /* FlexFEC (RFC 8627); 0: none */
     struct rtp_ext_ids ext;
     bool nack, pli, fir, rpsi; /* negotiated */
     bool twcc;            /* transport-wide feedback, with ext.twcc: negotiated */

@@ -9,10 +9,12 @@
 #include "jitter/receive_stats.h"
 #include "jitter/reorder.h"
 #include "jitter/video_receiver.h"
+#include "rtp/fec_decoder.h"
 #include "rtp/twcc.h"
 
 struct video_receiver {
     struct video_receiver_config config;
+    struct fec_decoder *fec; /* owns; NULL: not negotiated */
 
     bool started;     /* the media SSRC is known */
     uint32_t ssrc, old_ssrc;

@@ -5,7 +5,8 @@
 
 enum {
     HISTORY_PACKETS = 512, HISTORY_MAX = 16384,
-    MIN_PAYLOAD = 64,
+    EXTRA_WINDOW_US = 500000,
+    MIN_PACKET = 160,           /* beside the header: FEC needs some of it */
 };
 
 void video_sender_default_config(struct video_sender_config *c)
@@ -32,7 +33,7 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
 {
     struct rtp_ext_layout layout;
     lay_out(&layout, c);
-    if (c->max_packet > 65000 || c->max_packet < layout.header_len + MIN_PAYLOAD)
+    if (c->max_packet > 65000 || c->max_packet < layout.header_len + MIN_PACKET)
         return NULL;
     size_t scratch_cap = c->max_packet + RTX_OSN_LEN + PADDING_BYTES;
     struct video_sender *vs = calloc(1, sizeof *vs + scratch_cap);
@@ -41,12 +42,15 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
     vs->scratch_cap = scratch_cap;
     vs->config = *c;
     vs->layout = layout;
-    vs->max_payload = c->max_packet - layout.header_len;
+    size_t max_media = c->max_packet - (c->fec_pt ? sender_fec_room(&vs->fec, c) : 0);
+    vs->max_payload = max_media - layout.header_len;
     vs->history = history_new(HISTORY_PACKETS, HISTORY_MAX);
     if (c->ext.twcc && c->cc.max_bps > 0)
         vs->control = send_control_new(&cc_gcc, &c->cc);
-    if (!vs->history || (c->ext.twcc && c->cc.max_bps > 0 && !vs->control)) {
+    if (!vs->history || (c->ext.twcc && c->cc.max_bps > 0 && !vs->control) ||
+        (c->fec_pt && !sender_fec_open(&vs->fec, c, max_media))) {
         history_free(&vs->history);
+        send_control_free(&vs->control);
         free(vs);
         return NULL;
     }
@@ -54,12 +58,13 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
         vs->control->on_media = video_sender_on_media;
         vs->control->ctx = vs;
     }
+    rate_meter_init(&vs->extra);
     pacer_init(&vs->pacer, c->pacing_bps, c->max_burst_bytes);
     report_control_init(&vs->reports, c->cc.start_bps, c->cc.min_bps, c->cc.max_bps);
     vs->next_seq = c->first_seq;
     vs->next_rtx_seq = c->first_rtx_seq;
     vs->ts_offset = c->rtp_ts_offset;
-    vs->rtcp_next_us = vs->tail.next_us = INT64_MAX;
+    vs->rtcp_next_us = vs->tail.next_us = vs->fec.close_us = INT64_MAX;
     return vs;
 }
 
@@ -84,6 +89,8 @@ void video_sender_free(struct video_sender **pvs)
     free(vs->waiting);
     history_free(&vs->history);
     send_control_free(&vs->control);
+    if (vs->fec.encoder)
+        fec_encoder_free(&vs->fec.encoder);
     free(vs);
 }
 
@@ -168,8 +175,16 @@ static bool controlled(const struct video_sender *vs)
     return vs->control && (vs->any_packet || vs->waiting_n > 0);
 }
 
+/* Something to send as soon as the pacer lets it. */
+static bool anything_waits(const struct video_sender *vs, int64_t now_us)
+{
+    return vs->resend_n > 0 || vs->waiting_n > 0 || sender_fec_due(vs) ||
+           resend_again_us(vs) <= now_us;
+}
+
 bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
+    sender_fec_poll(vs, now_us);
     if (controlled(vs)) {
         send_control_poll(vs->control, now_us);
         if (has_feedback(vs))
@@ -181,7 +196,7 @@ bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packe
         if (vs->control->probe.id) /* nothing else goes between its packets: it would be measured */
             return false;
     }
-    bool waits = vs->resend_n > 0 || vs->waiting_n > 0;
+    bool waits = anything_waits(vs, now_us);
     if (!waits && now_us < vs->tail.next_us)
         return false;
     if (waits && vs->control && !send_control_open(vs->control))
@@ -190,13 +205,16 @@ bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packe
         return false;
     if (!waits)
         return give_probe(vs, now_us, out);
-    return give_resend(vs, now_us, out) || give_next(vs, now_us, out);
+    return give_resend(vs, now_us, out) ||
+           (sender_fec_due(vs) && give_repair(vs, now_us, out)) || give_next(vs, now_us, out);
 }
 
 int64_t video_sender_next_us(const struct video_sender *vs)
 {
-    bool waits = vs->resend_n > 0 || vs->waiting_n > 0;
+    bool waits = anything_waits(vs, INT64_MIN);
     int64_t next = waits ? pacer_next_us(&vs->pacer, vs->config.max_packet) : vs->tail.next_us;
+    next = vs->fec.close_us < next ? vs->fec.close_us : next;
+    next = resend_again_us(vs) < next ? resend_again_us(vs) : next;
     if (!controlled(vs))
         return next;
     int64_t probe = send_control_probe_us(vs->control);
@@ -216,6 +234,10 @@ int video_sender_purge(struct video_sender *vs)
             purged++;
     }
     vs->tail.next_us = INT64_MAX;
+    vs->again_n = 0;
+    if (vs->fec.encoder)
+        fec_encoder_forget(vs->fec.encoder);
+    vs->fec.close_us = INT64_MAX;
     /* What was lost before the purge is of no use after it. */
     while (vs->resend_n > 0) {
         struct history_entry *e = history_find(vs->history, vs->resend[vs->resend_first]);
@@ -254,6 +276,13 @@ void video_sender_new_path(struct video_sender *vs)
     if (vs->control)
         send_control_new_path(vs->control, c);
     report_control_init(&vs->reports, c->start_bps, c->min_bps, c->max_bps);
+}
+
+int64_t video_sender_media_bps(const struct video_sender *vs, int64_t now_us)
+{
+    int64_t bps = video_sender_estimate_bps(vs);
+    int64_t media = bps - rate_meter_bps(&vs->extra, now_us, EXTRA_WINDOW_US);
+    return media > bps / 5 * 2 ? media : bps / 5 * 2;
 }
 
 void video_sender_set_pacing(struct video_sender *vs, int64_t bps)

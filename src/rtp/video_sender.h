@@ -29,6 +29,9 @@ struct video_sender_config {
     enum video_payload payload;
     uint32_t ssrc, rtx_ssrc;
     uint8_t pt, rtx_pt;      /* rtx_pt 0: none, a NACK is answered by the packet itself */
+    uint8_t fec_pt;          /* FlexFEC (RFC 8627); 0: none. Needs transport-wide feedback */
+    uint32_t fec_ssrc;
+    uint16_t first_fec_seq;  /* random */
     struct rtp_ext_ids ext;
     char mid[17], cname[33];
     uint32_t rtp_ts_offset;  /* random */
@@ -71,6 +74,7 @@ struct video_sender_stats {
     int64_t rtt_us;      /* 0 unknown; smoothed from RR */
     double loss_ratio;   /* of the last report */
     int64_t queue_us, queue_bytes;
+    int64_t fec_packets, fec_bytes; /* repair packets; in the first two as well */
     int64_t packets_padding; /* sent only to probe; in packets_sent too */
     int64_t estimate_bps;    /* of the congestion control, else of REMB and reports; 0: not known */
     int64_t path_queue_us;   /* that packets wait in the path, as far as feedback tells */
@@ -96,6 +100,8 @@ void video_sender_set_pacing(struct video_sender *vs, int64_t bps);
 /* The packets take another path from now on: its rate is looked for anew. */
 void video_sender_new_path(struct video_sender *vs);
 int64_t video_sender_estimate_bps(const struct video_sender *vs); /* as in the statistics */
+/* The rate that is left for media, when repairs go on as in the last half second; 0: not known. */
+int64_t video_sender_media_bps(const struct video_sender *vs, int64_t now_us);
 void video_sender_on_rtcp(struct video_sender *vs, const uint8_t *data, size_t len, int64_t now_us,
                           uint64_t now_ntp, struct rtcp_events *out);
 /* After on_rtcp: the next picture that the viewer is known to have, with all that it refers to. */

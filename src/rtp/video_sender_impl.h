@@ -1,14 +1,18 @@
 /* What the video_sender_*.c files share: the state of one viewer's stream. Pure.
  *
  *   video_sender.c          access units in, the order of sending, statistics
- *   video_sender_packets.c  builds packets: media, resends, tail probes, padding, repair
+ *   video_sender_packets.c  builds packets: media, resends, tail probes, padding
+ *   video_sender_fec.c      when FEC's blocks end, and its repair packets
  *   video_sender_rtcp.c     what the peer says, and our reports */
 #ifndef HEVCAST_RTP_VIDEO_SENDER_IMPL_H
 #define HEVCAST_RTP_VIDEO_SENDER_IMPL_H
 
 #include "cc/pacer.h"
+#include "cc/rate_meter.h"
 #include "rtp/carrier_pack.h"
 #include "rtp/delivery.h"
+#include "rtp/fec_control.h"
+#include "rtp/fec_encoder.h"
 #include "rtp/h265_pack.h"
 #include "rtp/history.h"
 #include "rtp/packet.h"
@@ -20,6 +24,7 @@
 
 enum {
     RESEND_MAX = 2048,          /* a power of two; what does not fit is asked for again */
+    AGAIN_MAX = 256,            /* a power of two */
     TAIL_PROBES = 5,
     PADDING_BYTES = 255,        /* RFC 3550 section 5.1: one byte counts them */
 };
@@ -41,6 +46,18 @@ struct tail {
     int64_t gap_us, pushed_us; /* between access units, smoothed; when the last one came */
 };
 
+/* Forward error correction; encoder NULL: not negotiated. */
+struct sender_fec {
+    struct fec_encoder *encoder; /* owns */
+    struct fec_control control;
+    struct fec_plan plan;    /* of the block that is open, or the last */
+    struct rtp_ext_layout layout;
+    uint16_t next_seq;
+    int64_t close_us;        /* when the open block ends at last; INT64_MAX: none is open */
+    int since_repair;        /* media packets */
+    int64_t learned;         /* transport-wide number, unwrapped: the fate of those below is known */
+};
+
 struct video_sender {
     struct video_sender_config config;
     struct rtp_ext_layout layout;
@@ -49,6 +66,8 @@ struct video_sender {
     struct history *history; /* owns */
     struct send_control *control; /* owns; NULL: no transport-wide feedback */
     struct delivery delivery; /* by transport-wide feedback */
+    struct sender_fec fec;
+    struct rate_meter extra; /* what repairs take */
     struct report_control reports; /* the rate without it */
     bool highest_known;
     uint32_t highest_seq;    /* of the last report */
@@ -66,6 +85,11 @@ struct video_sender {
 
     uint16_t resend[RESEND_MAX]; /* a ring of sequence numbers */
     unsigned resend_first, resend_n;
+    struct {
+        uint16_t seq;
+        int64_t due_us;
+    } again[AGAIN_MAX]; /* a ring: retransmissions that go a second time, on a path that loses much */
+    unsigned again_first, again_n;
 
     uint16_t next_seq, next_rtx_seq, next_twcc;
     struct tail tail;
@@ -100,10 +124,30 @@ static inline bool has_feedback(const struct video_sender *vs)
     return vs->control && !vs->control->deaf;
 }
 
+/* When the next retransmission goes a second time; INT64_MAX: none. */
+static inline int64_t resend_again_us(const struct video_sender *vs)
+{
+    return vs->again_n ? vs->again[vs->again_first].due_us : INT64_MAX;
+}
+
 /* video_sender.c */
 void waiting_pop(struct video_sender *vs);
 
-/* video_sender_packets.c: each makes one packet in *out; false: there is none. */
+/* video_sender_fec.c. room: how much smaller than a repair packet the media must be. */
+size_t sender_fec_room(struct sender_fec *f, const struct video_sender_config *c);
+bool sender_fec_open(struct sender_fec *f, const struct video_sender_config *c, size_t max_media);
+/* A media packet as it goes; last: of its access unit. */
+void sender_fec_media(struct video_sender *vs, const uint8_t *packet, size_t len, bool last,
+                      int64_t now_us);
+void sender_fec_poll(struct video_sender *vs, int64_t now_us);
+bool sender_fec_due(const struct video_sender *vs); /* is it a repair packet's turn? */
+bool give_repair(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+void sender_fec_learn(struct video_sender *vs); /* after feedback */
+
+/* video_sender_packets.c. The transport-wide number of the packet that goes now. */
+uint16_t next_twcc(struct video_sender *vs, size_t bytes, int64_t now_us);
+void account(struct video_sender *vs, size_t len); /* a packet went */
+/* Each makes one packet in *out; false: there is none. */
 bool next_payload(struct video_sender *vs, const struct waiting_au *w, struct h265_payload *out);
 bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);

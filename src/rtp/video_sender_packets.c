@@ -5,6 +5,7 @@
 
 enum {
     HISTORY_US = 1000000,       /* and at least three RTTs */
+    AGAIN_US = 15000,           /* until a retransmission goes a second time */
     TAIL_MIN_US = 10000, UNKNOWN_TAIL_RTT_US = 120000,
     FLOWING_US = 50000, /* access units closer than this: a stream */
     CONTENT_SCREENSHARE = 1,
@@ -31,7 +32,7 @@ static void write_values(const struct video_sender *vs, uint8_t *packet, uint16_
         p[0] = CONTENT_SCREENSHARE;
 }
 
-static uint16_t next_twcc(struct video_sender *vs, size_t bytes, int64_t now_us)
+uint16_t next_twcc(struct video_sender *vs, size_t bytes, int64_t now_us)
 {
     if (!vs->control)
         return vs->next_twcc++;
@@ -45,6 +46,14 @@ static void note_delivery(struct video_sender *vs, const struct history_entry *e
         send_control_carries(vs->control, seq);
     if (!again)
         delivery_sent(&vs->delivery, e->au, e->payload.last, now_us);
+}
+
+void account(struct video_sender *vs, size_t len)
+{
+    pacer_sent(&vs->pacer, len);
+    report_control_sent(&vs->reports, len);
+    vs->stats.packets_sent++;
+    vs->stats.bytes_sent += (int64_t)len;
 }
 
 /* Builds the packet of e in the scratch buffer and accounts for it. */
@@ -85,12 +94,11 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
     out->pic_id = e->au->pic_id;
     out->retransmission = again;
     out->last_of_au = e->payload.last && !again;
-    pacer_sent(&vs->pacer, out->len);
-    report_control_sent(&vs->reports, out->len);
-    vs->stats.packets_sent++;
-    vs->stats.bytes_sent += (int64_t)out->len;
+    account(vs, out->len);
     if (again)
         vs->stats.packets_retransmitted++;
+    if (again && !vs->in_probe)
+        rate_meter_add(&vs->extra, now_us, out->len);
     if (!rtx) {
         vs->sr_packets++;
         vs->sr_octets += e->payload.size;
@@ -172,6 +180,31 @@ bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
     return true;
 }
 
+/* The copy goes later than a burst of losses is long. */
+static void plan_again(struct video_sender *vs, uint16_t seq, int64_t now_us)
+{
+    if (!vs->fec.plan.twice || !vs->config.rtx_pt || vs->again_n == AGAIN_MAX)
+        return;
+    unsigned i = (vs->again_first + vs->again_n++) & (AGAIN_MAX - 1);
+    vs->again[i].seq = seq;
+    vs->again[i].due_us = now_us + AGAIN_US;
+}
+
+static bool give_again(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
+{
+    while (resend_again_us(vs) <= now_us) {
+        uint16_t seq = vs->again[vs->again_first].seq;
+        vs->again_first = (vs->again_first + 1) & (AGAIN_MAX - 1);
+        vs->again_n--;
+        struct history_entry *e = history_find(vs->history, seq);
+        if (!e || e->resend_waits)
+            continue;
+        give(vs, e, seq, true, now_us, out);
+        return true;
+    }
+    return false;
+}
+
 bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
     while (vs->resend_n > 0) {
@@ -186,9 +219,10 @@ bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out
         e->resend_waits = false;
         e->resent_us = now_us;
         give(vs, e, seq, true, now_us, out);
+        plan_again(vs, seq, now_us);
         return true;
     }
-    return false;
+    return give_again(vs, now_us, out);
 }
 
 static int64_t keep_us(const struct video_sender *vs)
@@ -211,6 +245,7 @@ bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
         e->rtp_ts = w->rtp_ts;
         e->capture_ntp = w->capture_ntp;
         give(vs, e, seq, false, now_us, out);
+        sender_fec_media(vs, out->data, out->len, payload.last, now_us);
         int64_t done = (int64_t)out->len < w->bytes ? (int64_t)out->len : w->bytes;
         w->bytes -= done;
         vs->stats.queue_bytes -= done;
@@ -235,9 +270,7 @@ static void give_empty(struct video_sender *vs, int64_t now_us, struct rtp_packe
     memset(p + vs->layout.header_len, 0, PADDING_BYTES);
     p[len - 1] = PADDING_BYTES;
     *out = (struct rtp_packet){.data = p, .len = len, .retransmission = true};
-    pacer_sent(&vs->pacer, len);
-    vs->stats.packets_sent++;
-    vs->stats.bytes_sent += (int64_t)len;
+    account(vs, len);
 }
 
 /* Something that need not be sent, for a probe: the last packets once more, if they are large. */

@@ -129,6 +129,7 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
             out->feedback |= send_control_feedback(vs->control, p, now_us);
             tail_acknowledge(vs, NULL);
             delivery_tick(&vs->delivery, vs->stats.rtt_us, now_us);
+            sender_fec_learn(vs);
         }
         break;
     case RTCP_PSFB:

@@ -22,6 +22,7 @@ struct world {
     int64_t picture_bytes; /* 0: as many as the rate allows */
     bool key_wanted;
     int64_t key_us, keys;
+    int64_t media_bytes; /* of pictures */
     int64_t pushed, shown, skipped, last_shown_us, longest_gap_us;
     int64_t latency_us[MAX_PICTURES];
     uint8_t *clip, *noise;
@@ -35,7 +36,7 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 struct setup {
     int64_t bps, rtt_us;
     double loss, burst;
-    bool no_twcc;
+    bool no_twcc, fec;
     uint64_t seed;
 };
 
@@ -62,6 +63,8 @@ static void open_world(struct world *w, const struct setup *s)
     sc.ext = (struct rtp_ext_ids){.abs_send_time = 3, .abs_capture_time = 4};
     if (!s->no_twcc)
         sc.ext.twcc = 2;
+    sc.fec_pt = s->fec ? 51 : 0;
+    sc.fec_ssrc = 0x4444;
     sc.cc = (struct cc_config){.start_bps = 3000000, .min_bps = 100000, .max_bps = 20000000};
     strcpy(sc.cname, "sim");
     w->sender = video_sender_new(&sc);
@@ -70,6 +73,7 @@ static void open_world(struct world *w, const struct setup *s)
     rc.local_ssrc = 0x3333;
     rc.pt = 49;
     rc.rtx_pt = sc.rtx_pt;
+    rc.fec_pt = sc.fec_pt;
     rc.ext = sc.ext;
     rc.nack = rc.pli = true;
     rc.twcc = !s->no_twcc;
@@ -119,7 +123,7 @@ static void next_picture(struct world *w)
         return;
     }
     bool key = w->key_wanted && w->now_us - w->key_us >= KEY_GAP_US;
-    int64_t bps = video_sender_estimate_bps(w->sender);
+    int64_t bps = video_sender_media_bps(w->sender, w->now_us);
     double bytes = (double)(bps ? bps : 3000000) * 0.95 / 8 / FPS * (0.7 + 0.6 * sim_random(&w->seed));
     if (w->picture_bytes)
         bytes = (double)w->picture_bytes;
@@ -129,6 +133,7 @@ static void next_picture(struct world *w)
         w->keys++;
         bytes *= 2;
     }
+    w->media_bytes += (int64_t)bytes;
     push_picture(w, (size_t)bytes, key);
 }
 
@@ -194,7 +199,7 @@ static void run_for(struct world *w, int64_t us)
 
 static void forget(struct world *w)
 {
-    w->pushed = w->shown = w->skipped = w->keys = w->longest_gap_us = 0;
+    w->media_bytes = w->pushed = w->shown = w->skipped = w->keys = w->longest_gap_us = 0;
     sim_path_reset_counts(&w->path);
 }
 
@@ -274,11 +279,63 @@ static void keystrokes(void **state)
     assert_true(probes <= 4 * all);
 }
 
+/* The scenes of a lossy path: who is shown, how late, and at what cost. */
+static void lossy_paths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        struct setup s;
+        double shown;
+        int64_t freeze_us, keys;
+        double use; /* of the link */
+    } cases[] = {
+        {"5 % in bursts, 150 ms", {.bps = 6000000, .rtt_us = 150000, .burst = 0.05}, 0.98, 500000, 0, 0.6},
+        {"20 % at random, 100 ms", {.bps = 6000000, .rtt_us = 100000, .loss = 0.2}, 0.95, 1000000, 0, 0.6},
+        {"5 % at random, 50 ms", {.bps = 6000000, .rtt_us = 50000, .loss = 0.05}, 0.995, 300000, 0, 0.8},
+        {"1 % at random, 120 ms", {.bps = 6000000, .rtt_us = 120000, .loss = 0.01}, 0.995, 300000, 0, 0.8},
+        {"clean, 150 ms", {.bps = 6000000, .rtt_us = 150000}, 1, 100000, 0, 0.8},
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof cases[0]; i++) {
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            struct world w;
+            struct setup s = cases[i / 2].s;
+            struct video_sender_stats before, st;
+            struct video_receiver_stats rs;
+            s.seed = seed;
+            s.fec = i % 2;
+            open_world(&w, &s);
+            run_for(&w, 8 * SECOND);
+            forget(&w);
+            video_sender_get_stats(w.sender, w.now_us, &before);
+            int64_t media = w.path.carried_bytes;
+            run_for(&w, 40 * SECOND);
+            video_sender_get_stats(w.sender, w.now_us, &st);
+            video_receiver_get_stats(w.receiver, &rs);
+            double bytes = (double)(st.bytes_sent - before.bytes_sent);
+            print_message("%-24s %s seed %d: shown %.4f of %lld, freeze %lld ms, latency p50 %lld p95 "
+                          "%lld p99 %lld ms, keys %lld, use %.2f, media %.2f, fec %.3f, rtx %.3f, burst %.1f\n",
+                          cases[i / 2].name, s.fec ? "FEC" : "   ", (int)seed,
+                          (double)w.shown / (double)w.pushed, (long long)w.pushed,
+                          (long long)w.longest_gap_us / 1000, (long long)latency_us(&w, 0.5) / 1000,
+                          (long long)latency_us(&w, 0.95) / 1000,
+                          (long long)latency_us(&w, 0.99) / 1000, (long long)w.keys,
+                          (double)(w.path.carried_bytes - media) * 8 / 40 / (double)s.bps,
+                          (double)w.media_bytes * 8 / 40 / (double)s.bps,
+                          (double)(st.fec_bytes - before.fec_bytes) / bytes,
+                          (double)(st.packets_retransmitted - before.packets_retransmitted) /
+                              (double)(st.packets_sent - before.packets_sent), 0.0);
+            close_world(&w);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reports_alone),
         cmocka_unit_test(keystrokes),
+        cmocka_unit_test(lossy_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
