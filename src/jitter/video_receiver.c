@@ -10,6 +10,7 @@ enum {
     START_HOLD_US = 10000,      /* the first packets may come in the wrong order, too */
     MAX_DROPOUT = 3000,         /* RFC 3550 A.1: a larger jump needs two packets to be believed */
     OLD_SSRC_US = 2000000,      /* stragglers of a sender that started again */
+    EARLY_ANSWERS = 8,          /* in a row: the path has become shorter */
 };
 
 void video_receiver_default_config(struct video_receiver_config *c)
@@ -205,6 +206,25 @@ static bool is_answer(const struct video_receiver *vr, const struct nack_entry *
     return vr->config.rtx_pt == 0 && p->arrival_us - e->asked_us >= video_receiver_retry_us(vr) / 2;
 }
 
+/* Karn: only what was asked for once tells when the answer was to which request. But while nothing
+ * is known, and the assumed round trip is too short, all is asked for twice: then the time since
+ * the first request counts. A sender repeats packets unasked too, to probe the path or for their
+ * tail: one that comes far too early is no answer, unless all do. */
+static void note_round_trip(struct video_receiver *vr, const struct nack_entry *e, int64_t now_us)
+{
+    int64_t *rtt = &vr->stats.rtt_us, sample = now_us - e->asked_us;
+    if (*rtt == 0) {
+        *rtt = e->tries == 1 ? sample : now_us - e->missing_us;
+        return;
+    }
+    if (e->tries != 1)
+        return;
+    if (sample < *rtt / 2 && ++vr->early_answers < EARLY_ANSWERS)
+        return;
+    vr->early_answers = 0;
+    *rtt = (7 * *rtt + sample) / 8;
+}
+
 /* A packet that fills a gap. false: it is not missing, so it is here or was given up. */
 static bool fill(struct video_receiver *vr, const struct media_packet *p)
 {
@@ -221,11 +241,8 @@ static bool fill(struct video_receiver *vr, const struct media_packet *p)
         vr->stats.packets_recovered++;
     if (e->tries == 0 && p->origin == PACKET_FEC)
         vr->stats.packets_lost++; /* else counted when it was asked for */
-    /* Karn: only what was asked for once tells when the answer was to which request. */
-    if (answer && e->tries == 1) {
-        int64_t rtt = p->arrival_us - e->asked_us;
-        vr->stats.rtt_us = vr->stats.rtt_us ? (7 * vr->stats.rtt_us + rtt) / 8 : rtt;
-    }
+    if (answer)
+        note_round_trip(vr, e, p->arrival_us);
     if (!answer && p->origin == PACKET_SENT)
         note_late(vr, p, e->missing_us);
     nack_list_filled(&vr->missing, e, p->origin != PACKET_SENT);

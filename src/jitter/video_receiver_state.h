@@ -14,6 +14,7 @@
 
 struct video_receiver {
     struct video_receiver_config config;
+    int early_answers; /* in a row, to NACKs: too early to be some */
     struct fec_decoder *fec; /* owns; NULL: not negotiated */
 
     bool started;     /* the media SSRC is known */

@@ -14,6 +14,7 @@ enum {
 };
 static const double LOSS_ON = 0.005, LOSS_OFF = 0.002;
 static const double LOSS_TWICE = 0.08, LOSS_ONCE = 0.05;
+static const double BURSTY = 4;
 static const double MIN_SHARE = 0.1, MAX_SHARE = 0.25;
 
 void fec_control_init(struct fec_control *c)
@@ -43,8 +44,10 @@ void fec_control_plan(struct fec_control *c, int64_t rtt_us, struct fec_plan *ou
     bool known = c->packets >= MIN_KNOWN;
     c->on = known && (c->on ? rtt_us > IN_TIME_US && c->loss > LOSS_OFF
                             : rtt_us > LATE_US && c->loss > LOSS_ON);
-    c->twice = known && (c->twice ? rtt_us > IN_TIME_US && c->loss > LOSS_ONCE
-                                  : rtt_us > LATE_US && c->loss > LOSS_TWICE);
+    /* What a burst takes is asked for at once, and may go into the next burst as a whole. */
+    double worth = c->burst > 2 ? BURSTY * c->loss : c->loss;
+    c->twice = known && (c->twice ? rtt_us > IN_TIME_US && worth > LOSS_ONCE
+                                  : rtt_us > LATE_US && worth > LOSS_TWICE);
     int columns = (int)(c->burst * 1.5 + 0.999);
     columns = columns < MIN_COLUMNS ? MIN_COLUMNS : columns > MAX_COLUMNS ? MAX_COLUMNS : columns;
     double share = 0.05 + 3 * c->loss;

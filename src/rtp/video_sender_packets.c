@@ -5,7 +5,7 @@
 
 enum {
     HISTORY_US = 1000000,       /* and at least three RTTs */
-    AGAIN_US = 15000,           /* until a retransmission goes a second time */
+    AGAIN_US = 25000,           /* until a retransmission goes a second time */
     TAIL_MIN_US = 10000, UNKNOWN_TAIL_RTT_US = 120000,
     FLOWING_US = 50000, /* access units closer than this: a stream */
     CONTENT_SCREENSHARE = 1,
@@ -124,14 +124,17 @@ bool next_payload(struct video_sender *vs, const struct waiting_au *w,
 }
 
 /* The first probe after half a round trip, each next one after twice as long. In a stream the next
- * access unit will show the loss as well, so time is left for it to come. */
+ * access unit will show the loss as well, so time is left for it to come, and for the answer to a
+ * NACK: a repeat just after a NACK would look like a short round trip to the receiver. */
 static void plan_probe(struct video_sender *vs, int64_t now_us)
 {
     struct tail *t = &vs->tail;
     int64_t rtt_us = vs->stats.rtt_us ? vs->stats.rtt_us : UNKNOWN_TAIL_RTT_US;
     int64_t wait_us = rtt_us / 2 > TAIL_MIN_US ? rtt_us / 2 : TAIL_MIN_US;
-    if (t->probes == 0 && t->gap_us < FLOWING_US && wait_us < t->gap_us * 3 / 2)
-        wait_us = t->gap_us * 3 / 2;
+    if (t->probes == 0 && t->gap_us < FLOWING_US) {
+        int64_t next_us = t->gap_us * 3 / 2 + rtt_us * 5 / 4;
+        wait_us = wait_us < next_us ? next_us : wait_us;
+    }
     t->next_us = t->probes < TAIL_PROBES ? now_us + (wait_us << t->probes) : INT64_MAX;
 }
 
