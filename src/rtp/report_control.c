@@ -6,14 +6,18 @@ enum {
     WELL_US = 40000,            /* the rate may grow */
     REMB_AGAIN_US = 3000000,    /* after a decrease, until REMB is believed again */
     MIN_WINDOW_US = 15000000,
+    DRAIN_INTERVAL_US = 5000000, MAX_DRAIN_INTERVAL_US = 120000000, MAX_DRAIN_US = 2500000,
     MAX_PACKETS = 8192,         /* of one interval that are looked at */
 };
+static const double LOSSY = 0.02; /* a path that loses this may be a queue that overflows */
 
 void report_control_init(struct report_control *c, int64_t start_bps, int64_t min_bps,
                          int64_t max_bps)
 {
     *c = (struct report_control){.bps = start_bps, .min_bps = min_bps, .max_bps = max_bps,
-                                 .report_us = -1, .decreased_us = INT64_MIN / 2};
+                                 .report_us = -1, .decreased_us = INT64_MIN / 2,
+                                 .drained_us = INT64_MIN / 2,
+                                 .drain_interval_us = DRAIN_INTERVAL_US};
     loss_control_init(&c->loss);
 }
 
@@ -64,12 +68,35 @@ static int64_t queue_of(struct report_control *c, int64_t rtt_us, int64_t now_us
     return rtt_us - (min[1] > 0 && min[1] < min[0] ? min[1] : min[0]);
 }
 
+/* Half of what comes through, for one report: is there a queue that was always full? */
+static void drain(struct report_control *c, int64_t bps, int64_t now_us)
+{
+    decrease(c, bps / 2, now_us);
+    c->resume_bps = bps / 20 * 17;
+    c->drained_us = now_us;
+    c->drain_min_us = c->min_rtt_us[0];
+}
+
+static void resume(struct report_control *c, int64_t rtt_us, int64_t now_us)
+{
+    if (rtt_us == 0 && now_us - c->drained_us < MAX_DRAIN_US)
+        return; /* not told yet */
+    bool shorter = rtt_us > 0 && rtt_us < c->drain_min_us - WELL_US / 2;
+    c->drain_interval_us = shorter ? DRAIN_INTERVAL_US : 2 * c->drain_interval_us;
+    if (c->drain_interval_us > MAX_DRAIN_INTERVAL_US)
+        c->drain_interval_us = MAX_DRAIN_INTERVAL_US;
+    set(c, c->resume_bps);
+    c->resume_bps = 0;
+}
+
 void report_control_report(struct report_control *c, int expected, int lost, int64_t rtt_us,
                            int64_t now_us)
 {
     c->known = true;
     c->expected += expected < MAX_PACKETS ? expected : MAX_PACKETS;
     c->lost += lost < expected ? lost : expected;
+    if (rtt_us > 0)
+        c->rtt_us = rtt_us;
     int64_t elapsed_us = now_us - c->report_us;
     if (c->report_us >= 0 && elapsed_us < MIN_INTERVAL_US)
         return;
@@ -84,10 +111,11 @@ void report_control_report(struct report_control *c, int expected, int lost, int
     c->sent_bytes = c->sent_packets = c->expected = c->lost = 0;
     if (first)
         return;
+    rtt_us = c->rtt_us;
+    c->rtt_us = 0;
     int64_t queue_us = queue_of(c, rtt_us, now_us);
     if (c->resume_bps > 0) {
-        set(c, c->resume_bps);
-        c->resume_bps = 0;
+        resume(c, rtt_us, now_us);
         return;
     }
     bool used = told_bps > c->bps / 2; /* else nothing is said of what more would do */
@@ -95,13 +123,14 @@ void report_control_report(struct report_control *c, int expected, int lost, int
     int64_t wanted = loss_control_update(&c->loss, c->bps, used ? came_bps : 0, now_us - rtt_us,
                                          now_us);
     if (wanted < c->bps) {
-        decrease(c, wanted / 2, now_us);
-        c->resume_bps = wanted / 20 * 17;
+        drain(c, wanted, now_us);
     } else if (wanted > c->bps) {
         set(c, wanted);
     } else if (queue_us > QUEUE_US && used) {
         decrease(c, came_bps / 20 * 17, now_us);
-    } else if (used && queue_us <= WELL_US && share < c->loss.usual + 0.02) {
+    } else if (used && share > LOSSY && now_us - c->drained_us > c->drain_interval_us) {
+        drain(c, came_bps, now_us);
+    } else if (used && queue_us <= WELL_US && (rtt_us > 0 || c->min_rtt_us[0] == 0) && share < c->loss.usual + 0.02) {
         set(c, c->seen_congestion ? c->bps / 25 * 27 + 1000 : c->bps / 2 * 3);
     }
 }

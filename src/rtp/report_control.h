@@ -6,7 +6,8 @@
  * report; a round trip that has grown by a queue lowers it below what came through, and loss
  * lowers it to what came through as long as that helps (cc/loss_control: a radio's loss does not
  * end by sending less). At such a loss half of it is sent for one report: a queue that was full
- * ever since would hide in the shortest round trip that is known. */
+ * ever since would hide in the shortest round trip that is known. Loss that stays is reason to try
+ * that again, less and less often. */
 #ifndef HEVCAST_RTP_REPORT_CONTROL_H
 #define HEVCAST_RTP_REPORT_CONTROL_H
 
@@ -21,8 +22,10 @@ struct report_control {
     bool seen_congestion; /* the fast start is over */
     int64_t sent_bytes, sent_packets, report_us; /* since the last verdict; -1: there was none */
     int expected, lost;   /* that reports told of since */
+    int64_t rtt_us;       /* that a report told since; 0: none did */
     int64_t min_rtt_us[2], min_since_us; /* of this and of the last quarter of a minute; 0: none */
     int64_t resume_bps;   /* after the queue was let drain; 0: it is not */
+    int64_t drained_us, drain_interval_us, drain_min_us;
     int64_t decreased_us;
     struct loss_control loss;
 };
@@ -31,7 +34,7 @@ void report_control_init(struct report_control *c, int64_t start_bps, int64_t mi
                          int64_t max_bps);
 void report_control_sent(struct report_control *c, size_t bytes);
 void report_control_remb(struct report_control *c, int64_t bps, int64_t now_us);
-/* expected, lost: packets since the last report; rtt_us 0: not known. */
+/* expected, lost: packets since the last report; rtt_us 0: not known, or told before. */
 void report_control_report(struct report_control *c, int expected, int lost, int64_t rtt_us,
                            int64_t now_us);
 /* 0: nothing was heard. */

@@ -6,7 +6,7 @@
 enum {
     HISTORY_PACKETS = 512, HISTORY_MAX = 16384,
     EXTRA_WINDOW_US = 500000,
-    MIN_PACKET = 160,           /* beside the header: FEC needs some of it */
+    MIN_PAYLOAD = 64,
 };
 
 void video_sender_default_config(struct video_sender_config *c)
@@ -33,7 +33,9 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
 {
     struct rtp_ext_layout layout;
     lay_out(&layout, c);
-    if (c->max_packet > 65000 || c->max_packet < layout.header_len + MIN_PACKET)
+    struct sender_fec fec = {0};
+    size_t room = c->fec_pt ? sender_fec_room(&fec, c) : 0;
+    if (c->max_packet > 65000 || c->max_packet < layout.header_len + room + MIN_PAYLOAD)
         return NULL;
     size_t scratch_cap = c->max_packet + RTX_OSN_LEN + PADDING_BYTES;
     struct video_sender *vs = calloc(1, sizeof *vs + scratch_cap);
@@ -42,7 +44,8 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
     vs->scratch_cap = scratch_cap;
     vs->config = *c;
     vs->layout = layout;
-    size_t max_media = c->max_packet - (c->fec_pt ? sender_fec_room(&vs->fec, c) : 0);
+    size_t max_media = c->max_packet - room;
+    vs->fec = fec;
     vs->max_payload = max_media - layout.header_len;
     vs->history = history_new(HISTORY_PACKETS, HISTORY_MAX);
     if (c->ext.twcc && c->cc.max_bps > 0)

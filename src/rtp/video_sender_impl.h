@@ -70,7 +70,7 @@ struct video_sender {
     struct rate_meter extra; /* what repairs take */
     struct report_control reports; /* the rate without it */
     bool highest_known;
-    uint32_t highest_seq;    /* of the last report */
+    uint32_t highest_seq, last_lsr; /* of the last report */
     bool in_probe;           /* the packet that is being made is one of a cluster */
     unsigned padding_back;   /* packets back from the last one: what is repeated next */
 

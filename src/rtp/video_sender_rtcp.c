@@ -39,7 +39,10 @@ static void on_report(struct video_sender *vs, const struct rtcp_report *r, int6
         *smoothed = *smoothed ? (7 * *smoothed + rtt_us) / 8 : rtt_us;
     uint32_t passed = r->highest_seq - vs->highest_seq;
     int expected = vs->highest_known && passed < 65536 ? (int)passed : 0;
-    report_control_report(&vs->reports, expected, expected * r->fraction_lost / 256, rtt_us, now_us);
+    /* Reports that come with NACKs tell the same round trip again, which may be a second old. */
+    report_control_report(&vs->reports, expected, expected * r->fraction_lost / 256,
+                          r->lsr != vs->last_lsr ? rtt_us : 0, now_us);
+    vs->last_lsr = r->lsr;
     vs->highest_known = true;
     vs->highest_seq = r->highest_seq;
 }
