@@ -11,6 +11,7 @@ enum {
     MIN_RETRY_US = 10000,
     MAX_NACK_ITEMS = 256,
     RPSI_TRIES = 2,             /* NACKs of a packet, the last one unanswered yet */
+    RPSI_PACKETS = 8,
     RPSI_BEFORE_KEY = 3,        /* so many, then a key frame is asked for */
     TWCC_ROOM = 64,             /* what feedback needs at least to be worth its header */
 };
@@ -82,12 +83,12 @@ static void write_rpsi(struct video_receiver *vr, int32_t poc, int64_t now_us,
     vr->stats.rpsis++;
 }
 
-/* What was asked for again comes too late by now; a picture that does without it may be here as
- * soon. */
-static bool rpsi_due(const struct video_receiver *vr, int64_t now_us)
+/* What was asked for twice comes too late by now; a picture that does without it may be here as
+ * soon. The same when much is gone: more than such a picture takes. asked: packets, just now. */
+static bool rpsi_due(const struct video_receiver *vr, int asked, int64_t now_us)
 {
     const struct nack_entry *e = nack_list_first(&vr->missing);
-    return e && e->tries >= RPSI_TRIES &&
+    return e && (e->tries >= RPSI_TRIES || asked >= RPSI_PACKETS) &&
            (vr->rpsi_us == INT64_MIN || now_us - vr->rpsi_us >= video_receiver_retry_us(vr));
 }
 
@@ -142,7 +143,7 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
         vr->stats.nacks++;
         vr->stats.packets_lost += first_time;
         int32_t poc;
-        if (!key_due && rpsi_due(vr, now_us) && resumable(vr, &poc))
+        if (!key_due && rpsi_due(vr, n, now_us) && resumable(vr, &poc))
             write_rpsi(vr, poc, now_us, &w);
     }
     if (key_due) {

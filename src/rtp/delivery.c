@@ -70,6 +70,8 @@ static void arrive(struct delivery *d, struct delivery_picture *p)
 void delivery_arrived(struct delivery *d, uint64_t pic_id)
 {
     struct delivery_picture *p = find(d, pic_id);
+    if (pic_id > d->newest_arrived)
+        d->newest_arrived = pic_id;
     if (p && p->missing > 0 && --p->missing == 0 && p->ended)
         arrive(d, p);
 }
@@ -81,20 +83,33 @@ void delivery_asked(struct delivery *d, uint64_t pic_id, int64_t now_us)
         p->asked_us = now_us;
 }
 
+/* Is it there though feedback does not say so? The viewer must know that it misses something, by
+ * what came after it, and have had the time to ask. */
+static bool unasked(struct delivery *d, struct delivery_picture *p, int64_t silent_us,
+                    int64_t now_us)
+{
+    if (!p->ended || p->pic_id >= d->newest_arrived)
+        return false;
+    if (!p->passed_us)
+        p->passed_us = now_us;
+    int64_t last_us = p->asked_us > p->passed_us ? p->asked_us : p->passed_us;
+    return now_us - last_us >= silent_us;
+}
+
 void delivery_tick(struct delivery *d, int64_t rtt_us, int64_t now_us)
 {
     int64_t silent_us = SILENT_RTTS * rtt_us + SILENT_US;
+    bool open = false;
     if (d->oldest_open + DELIVERY_RING <= d->newest)
         d->oldest_open = d->newest - DELIVERY_RING + 1;
     for (uint64_t id = d->oldest_open; id <= d->newest; id++) {
         struct delivery_picture *p = find(d, id);
-        int64_t last_us = p ? p->asked_us > p->sent_us ? p->asked_us : p->sent_us : 0;
         bool purged = p && !p->ended && id < d->newest; /* the rest of it was never sent */
-        if (p && !p->arrived && !purged && (!p->ended || now_us - last_us < silent_us))
-            return;
-        if (p && !p->arrived && !purged)
+        if (p && !p->arrived && !purged && unasked(d, p, silent_us, now_us))
             arrive(d, p);
-        d->oldest_open = id + 1;
+        open |= p && !p->arrived && !purged;
+        if (!open)
+            d->oldest_open = id + 1;
     }
 }
 

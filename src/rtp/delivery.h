@@ -19,11 +19,12 @@ struct delivery_picture {
     bool arrived, had;
     int sent, missing;        /* packets */
     int64_t sent_us, asked_us; /* its last packet; when one of it was asked for last */
+    int64_t passed_us;         /* when feedback told first of something newer that arrived; 0: never */
 };
 
 struct delivery {
     struct delivery_picture ring[DELIVERY_RING]; /* by pic_id */
-    uint64_t newest;
+    uint64_t newest, newest_arrived; /* newest_arrived: a packet of it */
     uint64_t oldest_open;      /* all before are had, or will never be */
     uint64_t news[DELIVERY_NEWS]; /* pictures that are had, not told of yet: a ring */
     unsigned news_first, news_n;
