@@ -152,6 +152,35 @@ def wrong_places(env, url):
               f"OPTIONS for a page elsewhere: {status}")
 
 
+def restarts(env, resource, etag, fragment, answer):
+    """RFC 9725 section 4.3.2: If-Match: * restarts ICE; the answer has new credentials and a new tag."""
+    def patch(body, **kw):
+        return http("PATCH", resource, body, **{"content_type": "application/trickle-ice-sdpfrag", **kw})
+
+    status, _, text = patch(fragment.replace("a=ice-", "a=x-"), If_Match="*")
+    env.check(status == 400 and "ice-ufrag" in text, f"a restart without credentials: {status} {text!r}")
+    status, _, _ = patch(fragment)
+    env.check(status == 428, f"PATCH without If-Match: {status}")
+    status, _, _ = patch(fragment, If_Match="*", content_type="application/sdp")
+    env.check(status == 415, f"a restart of another type: {status}")
+    seen = [re.search("a=ice-ufrag:(.*)\r", answer).group(1)]
+    for n in range(3):
+        mine = fragment.replace("4ZcD", f"new{n}")
+        status, headers, text = patch(mine, If_Match="*")
+        ufrag = re.search("a=ice-ufrag:(.*)\r", text)
+        env.check(status == 200 and ufrag and ufrag.group(1) not in seen and "a=candidate:" in text
+                  and "a=ice-pwd:" in text and "a=end-of-candidates" in text
+                  and headers["Content-Type"].startswith("application/trickle-ice-sdpfrag"),
+                  f"restart {n + 1}: {status}, new credentials, {text.count('a=candidate:')} candidates")
+        seen.append(ufrag.group(1))
+        env.check(headers["ETag"] and headers["ETag"] != etag, f"and a new tag: {headers['ETag']}")
+        status, _, _ = patch(mine, If_Match=etag)
+        env.check(status == 412, f"trickle with the tag of before: {status}")
+        etag = headers["ETag"]
+        status, _, _ = patch(mine, If_Match=etag)
+        env.check(status == 204, f"with the new one: {status}")
+
+
 def whep_resource(env, share, url):
     """A good offer, trickle, restart and the end, and a viewer that never connects."""
     for path in (url, url + "/whep"):
@@ -174,6 +203,7 @@ def whep_resource(env, share, url):
         status, _, _ = http("PATCH", resource, b"\xff\x00nonsense", If_Match=headers["ETag"],
                             content_type="application/trickle-ice-sdpfrag")
         env.check(400 <= status < 500, f"a garbage fragment: {status}")
+        restarts(env, resource, headers["ETag"], fragment, answer)
         status, _, _ = http("DELETE", resource)
         env.check(status in (200, 204), f"DELETE: {status}")
         status, _, _ = http("DELETE", resource)

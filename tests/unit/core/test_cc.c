@@ -215,6 +215,32 @@ static void control_matches_feedback(void **state)
     send_control_free(&sc);
     assert_null(sc);
 
+    /* Another path: nothing of the old one counts, not even what is said of it later. */
+    sc = send_control_new(&cc_gcc, &config);
+    twcc_recorder_init(&rec);
+    for (int i = 0; i < 100; i++, now += 5000, clock += 5000) {
+        uint16_t seq = send_control_sent(sc, 500, false, now);
+        if (i % 10 == 9)
+            twcc_record(&rec, seq, 500, clock);
+    }
+    sc->cc->estimate_bps = 150000;
+    send_control_new_path(sc, &config);
+    assert_int_equal(sc->cc->estimate_bps, config.start_bps);
+    assert_int_equal(sc->flight_bytes, 0);
+    assert_true(send_control_open(sc));
+    struct byte_writer w = byte_writer_of(buf, sizeof buf);
+    twcc_write(&rec, &w, 1, 2, clock);
+    struct byte_reader r = byte_reader_of(buf, bw_len(&w));
+    struct rtcp_packet p;
+    assert_int_equal(rtcp_next(&r, &p), 1);
+    assert_true(send_control_feedback(sc, &p, now + 30000));
+    assert_true(sc->cc->loss < 0.01 && sc->cc->estimate_bps == config.start_bps);
+    assert_int_equal(sc->flight_bytes, 0);
+    uint16_t first = send_control_sent(sc, 500, false, now);
+    assert_int_equal(first, 100); /* the numbers go on */
+    assert_int_equal(sc->flight_bytes, 500);
+    send_control_free(&sc);
+
     /* A peer that never gives any is not waited for. */
     sc = send_control_new(&cc_gcc, &config);
     while (send_control_open(sc))

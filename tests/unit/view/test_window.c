@@ -278,6 +278,29 @@ static void overlay(void **state)
     expect_pixel(left, top, 0xff0000);
 }
 
+/* Of the red quarter, where the first half of the text's first line is. */
+static int white_pixels(void)
+{
+    int n = 0;
+    for (int py = H / 2 - 14; py < H / 2; py++)
+        for (int px = 20; px < W / 2; px++)
+            n += pixel(px, py) == 0xffffff;
+    return n;
+}
+
+/* The connection was lost: the last picture stays, darkened, and the text is in its middle. */
+static void message(void **state)
+{
+    (void)state;
+    d->ops->message(d, "Reconnecting in 3 s\nno share");
+    expect_pixel(5, 5, 0x6f0000); /* red under 0x90 of black */
+    expect_pixel(W - 5, H - 5, 0x6f6f6f);
+    assert_in_range(white_pixels(), 50, 400); /* letters */
+    d->ops->message(d, NULL);
+    expect_pixel(5, 5, 0xff0000);
+    assert_int_equal(white_pixels(), 0);
+}
+
 static void press(const char *key)
 {
     char cmd[128];
@@ -440,6 +463,7 @@ int main(void)
         TEST(letterbox),
         TEST(covered),
         TEST(overlay),
+        TEST(message),
         TEST(keys),
         TEST(close_button),
         TEST(wakes),
