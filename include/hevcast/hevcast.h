@@ -108,6 +108,7 @@ typedef struct hevcast_sender_stats {
     int64_t frames_captured, frames_skipped, frames_encoded, keyframes;
     int64_t repairs_by_reference; /* losses that were answered without a key frame */
     int64_t bytes_sent, packets_sent, packets_retransmitted; /* RTP, of all viewers that ever were */
+    int64_t fec_bytes;    /* of bytes_sent: forward error correction */
     int64_t target_bps;
     int width, height; /* of the last picture; 0 before the first */
     int viewers;

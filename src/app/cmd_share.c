@@ -167,6 +167,7 @@ static cJSON *stats_json(const hevcast_sender_stats *st, const hevcast_viewer_st
     cJSON_AddNumberToObject(o, "bytes_sent", (double)st->bytes_sent);
     cJSON_AddNumberToObject(o, "packets_sent", (double)st->packets_sent);
     cJSON_AddNumberToObject(o, "packets_retransmitted", (double)st->packets_retransmitted);
+    cJSON_AddNumberToObject(o, "fec_bytes", (double)st->fec_bytes);
     cJSON_AddNumberToObject(o, "target_bps", (double)st->target_bps);
     cJSON_AddNumberToObject(o, "width", st->width);
     cJSON_AddNumberToObject(o, "height", st->height);

@@ -168,6 +168,7 @@ int receiver_make_rtp(struct hevcast_receiver *r)
     snprintf(c.cname, sizeof c.cname, "hevcast");
     c.pt = r->agreed.codec.pt;
     c.rtx_pt = r->agreed.codec.rtx_pt;
+    c.fec_pt = r->agreed.codec.fec_pt;
     c.ext = r->agreed.ext;
     c.nack = r->agreed.codec.nack;
     c.pli = r->agreed.codec.pli;

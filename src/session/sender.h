@@ -102,7 +102,7 @@ struct hevcast_sender {
     unsigned viewers_ever;
     struct key_governor governor;
     struct gop_cache gop;
-    int64_t gone_bytes, gone_packets, gone_retransmitted; /* of viewers that left */
+    int64_t gone_bytes, gone_packets, gone_retransmitted, gone_fec_bytes; /* of viewers that left */
     int64_t purged; /* packets, all viewers */
     int64_t told_target_bps; /* what on_target_bitrate was last called with */
     int64_t drain_until_us;

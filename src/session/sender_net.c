@@ -168,7 +168,7 @@ void sender_update_target(struct hevcast_sender *s, int64_t now_us)
     int64_t known[MAX_COUNTED], joining = 0;
     int n = 0;
     for (struct viewer *v = s->viewers; v && n < MAX_COUNTED; v = v->next) {
-        int64_t bps = v->connected && !v->gone ? viewer_estimate_bps(v) : 0;
+        int64_t bps = v->connected && !v->gone ? viewer_media_bps(v, now_us) : 0;
         if (bps > 0 && now_us - v->connected_us < JOINING_US)
             joining = joining == 0 || bps < joining ? bps : joining;
         else if (bps > 0)
@@ -239,6 +239,7 @@ void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v)
     s->gone_bytes += st.bytes_sent;
     s->gone_packets += st.packets_sent;
     s->gone_retransmitted += st.packets_retransmitted;
+    s->gone_fec_bytes += st.fec_bytes;
     s->purged += v->purged;
     sender_update_target(s, clock_now_us());
     sender_update_pacer(s, clock_now_us());
@@ -293,6 +294,7 @@ static void publish_stats(void *ctx)
     st->bytes_sent = s->gone_bytes;
     st->packets_sent = s->gone_packets;
     st->packets_retransmitted = s->gone_retransmitted;
+    st->fec_bytes = s->gone_fec_bytes;
     st->target_bps = atomic_load(&s->target_bps);
     st->viewers = 0;
     s->viewer_stats_count = 0;
@@ -302,6 +304,7 @@ static void publish_stats(void *ctx)
         st->bytes_sent += vs.bytes_sent;
         st->packets_sent += vs.packets_sent;
         st->packets_retransmitted += vs.packets_retransmitted;
+        st->fec_bytes += vs.fec_bytes;
         drops += v->purged;
         pacer_us = vs.queue_us > pacer_us ? vs.queue_us : pacer_us;
         if (!v->connected)

@@ -40,6 +40,7 @@ static void fill_local(struct viewer *v, struct sdp_local *local, const char **c
     local->candidates_complete = true;
     local->ssrc = v->ssrc;
     local->rtx_ssrc = v->rtx_ssrc;
+    local->fec_ssrc = v->fec_ssrc;
     snprintf(local->cname, sizeof local->cname, "hevcast");
     snprintf(local->msid, sizeof local->msid, "hevcast");
     local->session_id = (uint64_t)v->ssrc << 16 | 1;
@@ -195,12 +196,15 @@ static int make_rtp(struct viewer *v)
     c.pt = v->agreed.codec.pt;
     c.rtx_pt = v->agreed.codec.rtx_pt;
     c.rtx_ssrc = c.rtx_pt ? v->rtx_ssrc : 0;
+    c.fec_pt = v->agreed.codec.fec_pt;
+    c.fec_ssrc = v->fec_ssrc;
     c.ext = v->agreed.ext;
     snprintf(c.mid, sizeof c.mid, "%.16s", v->agreed.mid);
     snprintf(c.cname, sizeof c.cname, "hevcast");
     c.rtp_ts_offset = random32();
     c.first_seq = (uint16_t)(random32() & 0x7fff);
     c.first_rtx_seq = (uint16_t)(random32() & 0x7fff);
+    c.first_fec_seq = (uint16_t)(random32() & 0x7fff);
     c.aggregate = true;
     /* Above the ceiling: repairs and headers come on top of the encoder's target. */
     c.cc.max_bps = v->s->config.bitrate_bps / 4 * 5;
@@ -262,6 +266,7 @@ static struct viewer *viewer_new(struct hevcast_sender *s)
     snprintf(v->name, sizeof v->name, "%u", ++s->viewers_ever);
     v->ssrc = random32();
     v->rtx_ssrc = random32();
+    v->fec_ssrc = random32();
     v->offer = malloc(sizeof *v->offer);
     v->timer = loop_timer_new(s->loop, on_timer, v);
     v->deadline = loop_timer_new(s->loop, on_deadline, v);
@@ -443,6 +448,11 @@ void viewer_pump(struct viewer *v)
     int64_t next = video_sender_next_us(v->rtp), rtcp_next = video_sender_rtcp_next_us(v->rtp);
     loop_timer_set(v->timer, next < rtcp_next ? next : rtcp_next);
     sender_update_pacer(v->s, now);
+}
+
+int64_t viewer_media_bps(const struct viewer *v, int64_t now_us)
+{
+    return video_sender_media_bps(v->rtp, now_us);
 }
 
 int64_t viewer_estimate_bps(const struct viewer *v) { return video_sender_estimate_bps(v->rtp); }

@@ -21,7 +21,7 @@ struct viewer {
     struct whep_request *request;  /* waits for gathering: the POST, or the PATCH of a restart */
     bool restarting;               /* request is a PATCH */
     bool vp8_carrier;              /* asked for in the POST's address */
-    uint32_t ssrc, rtx_ssrc;
+    uint32_t ssrc, rtx_ssrc, fec_ssrc;
     struct loop_timer *timer;      /* pacer and RTCP */
     struct loop_timer *deadline;   /* gathering, then connecting */
     bool answered, connected, gone;
@@ -47,6 +47,8 @@ void viewer_push(struct viewer *v, struct access_unit *au, int64_t now_us);
 void viewer_pump(struct viewer *v);
 /* What its path carries: from transport-wide feedback, else from REMB and reports; 0: unknown. */
 int64_t viewer_estimate_bps(const struct viewer *v);
+/* What of it is left for media, beside repairs. */
+int64_t viewer_media_bps(const struct viewer *v, int64_t now_us);
 /* Says goodbye (BYE, close_notify) and leaves the list; it is freed soon, not now. */
 void viewer_end(struct viewer *v, const char *why);
 void viewer_free(struct viewer *v);

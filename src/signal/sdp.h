@@ -26,6 +26,8 @@ struct h265_params { /* defaults filled in: RFC 7798 section 7.1 */
 
 struct sdp_codec {
     uint8_t pt, rtx_pt; /* rtx_pt 0: none */
+    uint8_t fec_pt;     /* FlexFEC of RFC 8627, of the whole section; 0: none. (flexfec-03, which
+                           libwebrtc has, is another format) */
     char name[16];      /* "H265", "VP8", … in upper case */
     int clock_rate;
     struct h265_params h265;
@@ -76,7 +78,7 @@ struct sdp_local {
     bool candidates_complete;  /* write a=end-of-candidates */
     enum sdp_setup setup;      /* SDP_PASSIVE: wait for the peer's handshake where it lets us;
                                   else the default, which is active in an answer */
-    uint32_t ssrc, rtx_ssrc;   /* sending */
+    uint32_t ssrc, rtx_ssrc, fec_ssrc; /* sending */
     char cname[33], msid[33];
     uint64_t session_id, session_version;
 };

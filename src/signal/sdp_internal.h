@@ -49,7 +49,8 @@ int sdp_writer_end(const struct sdp_writer *w); /* the length, or SDP_NO_SPACE *
 #define SDP_INTEROP_MAIN_444 "BE0800000000"
 
 /* Payload types and extension ids of our own offers. GStreamer takes 96 to 127 alone. */
-enum { OFFER_PT_MAIN = 96, OFFER_PT_MAIN_RTX = 97, OFFER_PT_444 = 98, OFFER_PT_444_RTX = 99 };
+enum { OFFER_PT_MAIN = 96, OFFER_PT_MAIN_RTX = 97, OFFER_PT_444 = 98, OFFER_PT_444_RTX = 99,
+       OFFER_PT_FEC = 100 };
 extern const struct rtp_ext_ids sdp_offer_ext_send, sdp_offer_ext_receive;
 
 /* The header extensions that a negotiation may answer, for one direction. */

@@ -107,6 +107,8 @@ static void agree_twcc(struct sdp_agreed *out)
 {
     bool both = out->codec.twcc && out->ext.twcc;
     out->codec.twcc = both;
+    if (!both || strcmp(out->codec.name, "H265") != 0)
+        out->codec.fec_pt = 0; /* how much of it is sent, feedback says */
     if (!both)
         out->ext.twcc = 0;
 }

@@ -330,7 +330,17 @@ static int media_attribute(struct parser *ps, struct span name, struct span valu
     return SDP_OK;
 }
 
-/* The section is complete: its formats become codecs, rtx folded into what it repairs. */
+static uint8_t flexfec_pt(const struct parser *ps)
+{
+    for (int i = 0; i < ps->format_count; i++) {
+        const struct sdp_codec *c = &ps->format[i].codec;
+        if (strcmp(c->name, "FLEXFEC") == 0 && c->clock_rate == 90000)
+            return c->pt;
+    }
+    return 0;
+}
+
+/* The section is complete: its formats become codecs, rtx and FEC folded into what they repair. */
 static int end_media(struct parser *ps)
 {
     struct sdp_media *m = ps->m;
@@ -339,7 +349,7 @@ static int end_media(struct parser *ps)
     m->rejected = ps->port_zero && !ps->bundle_only;
     for (int i = 0; i < ps->format_count && m->codec_count < SDP_MAX_CODECS; i++) {
         struct sdp_codec *c = &ps->format[i].codec;
-        if (c->name[0] == '\0' || strcmp(c->name, "RTX") == 0)
+        if (c->name[0] == '\0' || strcmp(c->name, "RTX") == 0 || strcmp(c->name, "FLEXFEC") == 0)
             continue;
         for (int j = 0; j < ps->format_count; j++) {
             const struct format *rtx = &ps->format[j];
@@ -348,6 +358,7 @@ static int end_media(struct parser *ps)
         }
         if (c->h265.profile_id != 4)
             c->h265.interop_444 = false;
+        c->fec_pt = flexfec_pt(ps);
         m->codec[m->codec_count++] = *c;
     }
     for (int i = 0; i < ps->out->media_count - 1; i++) {

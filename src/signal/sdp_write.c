@@ -76,15 +76,27 @@ static void put_codec(struct sdp_writer *w, const struct sdp_codec *c)
         sdp_put(w, "a=rtpmap:%d rtx/90000\r\na=fmtp:%d apt=%d\r\n", c->rtx_pt, c->rtx_pt, c->pt);
 }
 
+/* RFC 8627 section 5.1.1: the longest time from a packet to what repairs it, in microseconds. */
+static void put_fec(struct sdp_writer *w, int pt)
+{
+    if (pt)
+        sdp_put(w, "a=rtpmap:%d flexfec/90000\r\na=fmtp:%d repair-window=200000\r\n", pt, pt);
+}
+
 /* What is sent: a=msid, a=ssrc, and the tie between a stream and its repairs (RFC 5576). */
-static void put_sources(struct sdp_writer *w, const struct sdp_local *local, bool rtx)
+static void put_sources(struct sdp_writer *w, const struct sdp_local *local, bool rtx, bool fec)
 {
     if (!local->ssrc)
         return;
     rtx = rtx && local->rtx_ssrc;
     if (rtx)
         sdp_put(w, "a=ssrc-group:FID %u %u\r\n", local->ssrc, local->rtx_ssrc);
+    fec = fec && local->fec_ssrc;
+    if (fec) /* RFC 5956 */
+        sdp_put(w, "a=ssrc-group:FEC-FR %u %u\r\n", local->ssrc, local->fec_ssrc);
     sdp_put(w, "a=ssrc:%u cname:%s\r\n", local->ssrc, local->cname);
+    if (fec)
+        sdp_put(w, "a=ssrc:%u cname:%s\r\n", local->fec_ssrc, local->cname);
     if (rtx)
         sdp_put(w, "a=ssrc:%u cname:%s\r\n", local->rtx_ssrc, local->cname);
 }
@@ -117,8 +129,9 @@ static void put_media(struct sdp_writer *w, const struct sdp_local *local, const
         put_codec(w, &codec[i]);
         rtx |= codec[i].rtx_pt != 0;
     }
+    put_fec(w, codec[0].fec_pt);
     if (local->send)
-        put_sources(w, local, rtx);
+        put_sources(w, local, rtx, codec[0].fec_pt != 0);
     put_candidates(w, local);
 }
 
@@ -149,6 +162,8 @@ int sdp_write_answer(const struct sdp *offer, const struct sdp_local *local,
         sdp_put(&w, "m=video 9 %s %d", m->proto, c->pt);
         if (c->rtx_pt)
             sdp_put(&w, " %d", c->rtx_pt);
+        if (c->fec_pt)
+            sdp_put(&w, " %d", c->fec_pt);
         sdp_put(&w, "\r\n");
         put_media(&w, local, agreed->mid, agreed->our_setup, &agreed->ext, c, 1);
     }
@@ -159,6 +174,7 @@ int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap)
 {
     struct sdp_writer w = {.buf = buf, .cap = cap};
     struct sdp_codec codec[2] = {{.pt = OFFER_PT_MAIN, .rtx_pt = OFFER_PT_MAIN_RTX,
+                                  .fec_pt = OFFER_PT_FEC,
                                   .h265 = local->h265, .nack = true, .pli = true, .rpsi = true,
                                   .fir = true,
                                   .remb = true, .twcc = true}};
@@ -175,7 +191,7 @@ int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap)
     sdp_put(&w, "m=video 9 UDP/TLS/RTP/SAVPF");
     for (int i = 0; i < n; i++)
         sdp_put(&w, " %d %d", codec[i].pt, codec[i].rtx_pt);
-    sdp_put(&w, "\r\n");
+    sdp_put(&w, " %d\r\n", codec[0].fec_pt);
     put_media(&w, local, "0", local->setup == SDP_PASSIVE ? SDP_PASSIVE : SDP_ACTPASS,
               local->send ? &sdp_offer_ext_send : &sdp_offer_ext_receive, codec, n);
     return sdp_writer_end(&w);

@@ -42,6 +42,7 @@ static int setup(void **state)
     strcpy(t.sender.msid, "hevcast");
     t.sender.ssrc = 1111;
     t.sender.rtx_ssrc = 2222;
+    t.sender.fec_ssrc = 3333;
     t.sender.session_id = 42;
     t.sender.session_version = 1;
     t.sender.candidates = candidates;
@@ -154,6 +155,8 @@ static void test_chrome(void **state)
     has("a=rtcp-fb:49 nack pli");
     has("a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid");
     has("a=ssrc-group:FID 1111 2222");
+    assert_null(strstr(t.out, "flexfec")); /* nor flexfec-03, which is something else */
+    assert_null(strstr(t.out, "FEC-FR"));
     has("a=msid:hevcast hevcast");
     has("a=candidate:1 1 udp 2130706431 192.0.2.7 40000 typ host");
     has("a=end-of-candidates");
@@ -461,7 +464,8 @@ static void exchange(bool sender_444, const char *fmtp)
 {
     int n = sdp_write_offer(&t.receiver, t.out, sizeof t.out);
     assert_true(n > 0);
-    has("m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99");
+    has("m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 100");
+    has("a=rtpmap:100 flexfec/90000\r\na=fmtp:100 repair-window=200000");
     has("a=recvonly");
     has("a=fmtp:98 level-id=180;profile-id=4;tier-flag=0;tx-mode=SRST;"
         "interop-constraints=BE0800000000");
@@ -474,6 +478,9 @@ static void exchange(bool sender_444, const char *fmtp)
     assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_OK);
     answer(&t.sender);
     has(fmtp);
+    has("a=rtpmap:100 flexfec/90000\r\na=fmtp:100 repair-window=200000");
+    has("a=ssrc-group:FEC-FR 1111 3333");
+    assert_int_equal(t.agreed.codec.fec_pt, 100);
     assert_int_equal(parse_text(t.second, t.out), SDP_OK);
     assert_int_equal(sdp_accept_answer(t.second, &t.receiver, &t.agreed, t.why, sizeof t.why),
                      SDP_OK);
@@ -482,6 +489,8 @@ static void exchange(bool sender_444, const char *fmtp)
     assert_int_equal(t.agreed.our_setup, SDP_PASSIVE); /* the answerer is active */
     assert_int_equal(t.agreed.ext.abs_capture_time, 3);
     assert_true(t.agreed.codec.rtx_pt == t.agreed.codec.pt + 1);
+    assert_int_equal(t.agreed.codec.fec_pt, 100);
+    assert_int_equal(t.agreed.codec.twcc, true); /* FEC needs it */
 }
 
 static void test_own_ends(void **state)
@@ -497,7 +506,7 @@ static void test_own_444_receiver_without(void **state)
     (void)state;
     t.receiver.also_444 = false;
     assert_true(sdp_write_offer(&t.receiver, t.out, sizeof t.out) > 0);
-    has("m=video 9 UDP/TLS/RTP/SAVPF 96 97");
+    has("m=video 9 UDP/TLS/RTP/SAVPF 96 97 100");
     assert_int_equal(parse_text(t.sdp, t.out), SDP_OK);
     t.sender.h265.profile_id = 4;
     t.sender.h265.interop_444 = true;
