@@ -12,6 +12,7 @@ void heartbeat_packet(struct heartbeat *h, int64_t now_us, bool report)
     h->doubt_us = 0;
     if (!report)
         return;
+    h->reports = true;
     if (h->report_us)
         h->interval_us[h->count++ % HEARTBEAT_MEMORY] = now_us - h->report_us;
     h->report_us = now_us;
@@ -53,6 +54,8 @@ void heartbeat_slept(struct heartbeat *h, int64_t now_us)
 
 int64_t heartbeat_lost_us(const struct heartbeat *h)
 {
+    if (!h->reports)
+        return INT64_MAX;
     int64_t at = h->last_us + patience_us(h);
     if (h->doubt_us && h->doubt_us + HEARTBEAT_DOUBT_US < at)
         at = h->doubt_us + HEARTBEAT_DOUBT_US;

@@ -13,9 +13,11 @@ static void a_share_that_falls_silent_is_lost_after_three_reports(void **state)
     (void)state;
     struct heartbeat h = {0};
     heartbeat_start(&h, 100);
-    assert_int_equal(heartbeat_lost_us(&h), 100 + HEARTBEAT_UNKNOWN_US); /* no rhythm is known */
+    assert_int_equal(heartbeat_lost_us(&h), INT64_MAX);
     heartbeat_packet(&h, 200, false);
-    assert_int_equal(heartbeat_lost_us(&h), 200 + HEARTBEAT_UNKNOWN_US);
+    assert_int_equal(heartbeat_lost_us(&h), INT64_MAX); /* a server that does not report */
+    heartbeat_packet(&h, 300, true);
+    assert_int_equal(heartbeat_lost_us(&h), 300 + HEARTBEAT_UNKNOWN_US); /* no rhythm is known */
     for (int i = 1; i <= 10; i++)
         heartbeat_packet(&h, i * SECOND, true);
     assert_int_equal(heartbeat_lost_us(&h), 10 * SECOND + 3500000);
