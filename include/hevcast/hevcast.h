@@ -129,6 +129,12 @@ typedef struct hevcast_receiver_stats {
     int64_t playout_delay_us;   /* what pictures in motion wait for those that jitter delays */
     int64_t latency_p50_us, latency_p95_us; /* capture to shown, or to decoded without a window,
                                                from abs-capture-time; 0: unknown */
+    int64_t rtt_us;             /* of the path; 0: unknown */
+    /* The sender's wall clock minus ours, measured by RTCP and taken out of the latency; an
+     * asymmetric path can make it wrong by clock_error_us. Not known: the latency holds if both
+     * clocks agree, as they do on one machine. */
+    bool clock_offset_known;
+    int64_t clock_offset_us, clock_error_us;
     int width, height;
     bool connected;
     int64_t reconnects; /* how often it was connected again after it was lost */

@@ -174,10 +174,13 @@ static cJSON *stats_json(const hevcast_receiver_stats *st)
         {"bitrate_bps", st->bitrate_bps}, {"jitter_us", st->jitter_us},
         {"playout_delay_us", st->playout_delay_us},
         {"latency_p50_us", st->latency_p50_us}, {"latency_p95_us", st->latency_p95_us},
+        {"rtt_us", st->rtt_us}, {"clock_offset_us", st->clock_offset_us},
+        {"clock_error_us", st->clock_error_us},
         {"width", st->width}, {"height", st->height}, {"reconnects", st->reconnects}};
     cJSON *o = run_json_event("stats", st->t_us);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         cJSON_AddNumberToObject(o, fields[i].name, (double)fields[i].value);
+    cJSON_AddBoolToObject(o, "clock_offset_known", st->clock_offset_known);
     cJSON_AddNumberToObject(o, "fps", st->fps);
     cJSON_AddBoolToObject(o, "connected", st->connected);
     json_add_queues(o, st->queue, st->queue_count);

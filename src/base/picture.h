@@ -109,7 +109,7 @@ struct access_unit {
      * begun and done. */
     int64_t event_us, capture_us, convert_us, encode_start_us, encode_us;
 
-    /* Receiver. */
+    /* Receiver; capture_us too, as far as the sender's clock is known (else 0). */
     uint32_t rtp_ts;
     uint64_t capture_ntp;
     int64_t first_packet_us, complete_us;

@@ -2,6 +2,7 @@
 #include "jitter/video_receiver_state.h"
 
 #include "rtp/packet.h"
+#include "rtp/rtcp_xr.h"
 
 enum {
     RR_INTERVAL_US = 1000000,
@@ -18,9 +19,23 @@ enum {
 
 int64_t video_receiver_retry_us(const struct video_receiver *vr)
 {
-    int64_t rtt = vr->stats.rtt_us ? vr->stats.rtt_us : vr->config.initial_rtt_us;
+    /* What was repeated unasked looks like a fast answer: no answer is faster than the path. */
+    int64_t rtt = vr->stats.rtt_us, path = sender_clock_rtt_us(&vr->clock);
+    rtt = rtt > path ? rtt : path;
+    rtt = rtt ? rtt : vr->config.initial_rtt_us;
     rtt += rtt / 4; /* an answer that takes a little longer than usual is no loss */
     return rtt > MIN_RETRY_US ? rtt : MIN_RETRY_US;
+}
+
+/* The sender's answer to our reference time. */
+static void take_answer(struct video_receiver *vr, const struct rtcp_packet *p, int64_t now_us)
+{
+    struct xr_block b;
+    struct xr_dlrr d;
+    for (size_t pos = 0; xr_next(p, &pos, &b);)
+        for (int i = 0; xr_dlrr(&b, i, &d); i++)
+            if (d.ssrc == vr->config.local_ssrc)
+                sender_clock_answer(&vr->clock, d.lrr, d.dlrr, now_us);
 }
 
 void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size_t len,
@@ -32,8 +47,11 @@ void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size
     int more;
     *bye = false;
     while ((more = rtcp_next(&r, &p)) > 0) {
-        if (rtcp_sender_info(&p, &info) && vr->started && info.ssrc == vr->ssrc)
+        if (rtcp_sender_info(&p, &info) && vr->started && info.ssrc == vr->ssrc) {
             receive_stats_sr(&vr->reports, info.ntp, now_us);
+            sender_clock_report(&vr->clock, &info, now_us);
+        }
+        take_answer(vr, &p, now_us);
         *bye |= p.type == RTCP_BYE && (vr->started ? rtcp_bye_has(&p, vr->ssrc) : p.count > 0);
     }
     if (more < 0 || len == 0)
@@ -118,7 +136,8 @@ static void write_report(struct video_receiver *vr, int64_t now_us, bool new_int
 
 size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap)
 {
-    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 + 24 }; /* RR, SDES, FIR, NACK without items, RPSI */
+    /* RR, SDES, FIR, NACK without items, RPSI, XR */
+    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 + 24 + XR_RRTR_LEN };
     video_receiver_tick(vr, now_us);
     if (!vr->started || cap < OTHERS + 4)
         return 0;
@@ -137,6 +156,7 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
     if (rr_due) {
         vr->rr_next_us = now_us + (vr->second_rr ? RR_INTERVAL_US : FIRST_RR_US);
         vr->second_rr = true;
+        xr_write_reference_time(&w, vr->config.local_ssrc, ntp_of_us(now_us));
     }
     if (n > 0) {
         rtcp_write_nack(&w, vr->config.local_ssrc, vr->ssrc, nack, n);

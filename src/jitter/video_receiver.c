@@ -358,6 +358,8 @@ static struct read_extensions read_extensions(const struct video_receiver *vr,
             p->send_time = rd_be24(ext.data);
         } else if (ext.id == id->abs_capture_time && ext.len >= 8) {
             p->capture_ntp = rd_be64(ext.data);
+            if (ext.len >= 16) /* of a clock that is so far from the sender's: a mixer's source */
+                p->capture_ntp -= rd_be64(ext.data + 8);
         }
     }
     return out;
@@ -380,6 +382,7 @@ static void take_view(struct video_receiver *vr, const struct rtp_view *v, struc
         p->seq = (int64_t)65536 + v->seq; /* packets before it stay positive */
         restart(vr, p);
         memset(&vr->reports, 0, sizeof vr->reports);
+        memset(&vr->clock, 0, sizeof vr->clock);
         if (!vr->started)
             vr->rr_next_us = p->arrival_us;
         vr->started = true;
@@ -439,12 +442,24 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
     video_receiver_tick(vr, now_us);
 }
 
+/* When was it captured, on our clock? */
+static void date_capture(const struct video_receiver *vr, struct access_unit *au, int64_t now_us)
+{
+    int64_t offset_us, error_us;
+    if (!au->capture_ntp)
+        au->capture_ntp = sender_clock_ntp_of(&vr->clock, au->rtp_ts);
+    if (au->capture_ntp && video_receiver_clock(vr, now_us, &offset_us, &error_us))
+        au->capture_us = us_of_ntp(au->capture_ntp) - offset_us;
+}
+
 struct access_unit *video_receiver_poll(struct video_receiver *vr, int64_t now_us)
 {
     video_receiver_tick(vr, now_us);
     struct access_unit *au = frame_assembly_pop(&vr->frames);
     if (au && !vr->config.decoder)
         vr->key_tries = 0;
+    if (au)
+        date_capture(vr, au, now_us);
     return au;
 }
 
@@ -452,6 +467,18 @@ void video_receiver_request_key(struct video_receiver *vr, int64_t now_us)
 {
     video_receiver_tick(vr, now_us);
     frame_assembly_request_key(&vr->frames);
+}
+
+bool video_receiver_clock(const struct video_receiver *vr, int64_t now_us, int64_t *offset_us,
+                          int64_t *error_us)
+{
+    return sender_clock_get(&vr->clock, now_us, vr->stats.rtt_us, offset_us, error_us);
+}
+
+int64_t video_receiver_rtt_us(const struct video_receiver *vr)
+{
+    int64_t rtt = sender_clock_rtt_us(&vr->clock);
+    return rtt ? rtt : vr->stats.rtt_us;
 }
 
 int64_t video_receiver_playout_us(const struct video_receiver *vr, int64_t now_us)

@@ -61,6 +61,11 @@ void video_receiver_request_key(struct video_receiver *vr, int64_t now_us);
 void video_receiver_decoded(struct video_receiver *vr);
 size_t video_receiver_bye(struct video_receiver *vr, uint8_t *buf, size_t cap);
 void video_receiver_get_stats(const struct video_receiver *vr, struct video_receiver_stats *out);
+/* Sender's NTP time in microseconds = now_us + *offset_us, ± *error_us (jitter/sender_clock.h).
+ * false: the offset is not known; then access units have no capture_us. */
+bool video_receiver_clock(const struct video_receiver *vr, int64_t now_us, int64_t *offset_us,
+                          int64_t *error_us);
+int64_t video_receiver_rtt_us(const struct video_receiver *vr); /* of the path; 0: unknown */
 /* What pictures in motion are delayed by now. */
 int64_t video_receiver_playout_us(const struct video_receiver *vr, int64_t now_us);
 

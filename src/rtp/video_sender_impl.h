@@ -18,6 +18,7 @@
 #include "rtp/packet.h"
 #include "rtp/report_control.h"
 #include "rtp/rtcp.h"
+#include "rtp/rtcp_xr.h"
 #include "rtp/rtx.h"
 #include "rtp/send_control.h"
 #include "rtp/video_sender.h"
@@ -103,6 +104,7 @@ struct video_sender {
     uint32_t sr_packets, sr_octets; /* of the media SSRC */
     bool fir_seen;
     uint8_t fir_seq;
+    struct xr_answer xr;
     bool reporter_known;
     uint32_t reporter; /* who sends reports about our stream */
     struct video_sender_stats stats;

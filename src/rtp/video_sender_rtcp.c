@@ -121,6 +121,10 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
             tail_acknowledge(vs, &report);
         }
         break;
+    case RTCP_XR:
+        if (xr_answer_take(&vs->xr, p, now_us) && vs->any_packet)
+            vs->rtcp_next_us = now_us; /* it learns how old the pictures are */
+        break;
     case RTCP_BYE:
         out->bye |= p->count > 0 && (!vs->reporter_known || rtcp_bye_has(p, vs->reporter));
         break;
@@ -177,6 +181,7 @@ static void write_report(const struct video_sender *vs, int64_t now_us, uint64_t
     };
     rtcp_write_sr(w, &info);
     rtcp_write_sdes(w, vs->config.ssrc, vs->config.cname);
+    xr_answer_write(&vs->xr, w, vs->config.ssrc, now_us);
 }
 
 size_t video_sender_rtcp(struct video_sender *vs, int64_t now_us, uint64_t now_ntp, uint8_t *buf,

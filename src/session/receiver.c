@@ -197,14 +197,18 @@ static bool ended(struct hevcast_receiver *r, const struct timespec *timeout)
 static void write_overlay(struct hevcast_receiver *r, char *text, size_t len)
 {
     hevcast_receiver_stats st;
+    char clock[60] = "if both clocks agree";
     hevcast_receiver_get_stats(r, &st);
+    if (st.clock_offset_known)
+        snprintf(clock, sizeof clock, "+-%.1f ms", (double)st.clock_error_us / 1e3);
     int n = snprintf(text, len,
-                     "%dx%d  %.0f fps  %.2f Mb/s\nlost %lld  recovered %lld  dropped %lld\n"
-                     "latency %.1f ms (95 %%: %.1f)  playout %.0f ms\n",
+                     "%dx%d  %.0f fps  %.2f Mb/s  rtt %.1f ms\nlost %lld  recovered %lld  dropped %lld\n"
+                     "latency %.1f ms (95 %%: %.1f) %s\nplayout %.0f ms\n",
                      st.width, st.height, st.fps, (double)st.bitrate_bps / 1e6,
-                     (long long)st.packets_lost, (long long)st.packets_recovered,
-                     (long long)st.frames_dropped, (double)st.latency_p50_us / 1e3,
-                     (double)st.latency_p95_us / 1e3, (double)st.playout_delay_us / 1e3);
+                     (double)st.rtt_us / 1e3, (long long)st.packets_lost,
+                     (long long)st.packets_recovered, (long long)st.frames_dropped,
+                     (double)st.latency_p50_us / 1e3, (double)st.latency_p95_us / 1e3, clock,
+                     (double)st.playout_delay_us / 1e3);
     for (int i = 0; i < st.stage_count && n > 0 && (size_t)n < len; i++)
         n += snprintf(text + n, len - (size_t)n, "%s %.1f ms (%.1f)\n", st.stage[i].name,
                       (double)st.stage[i].p50_us / 1e3, (double)st.stage[i].p95_us / 1e3);
@@ -346,6 +350,8 @@ void hevcast_receiver_get_stats(hevcast_receiver *r, hevcast_receiver_stats *st)
         .bytes_received = n->bytes_received, .bitrate_bps = c->bitrate_bps,
         .connected = r->shown.up, .reconnects = c->reconnects,
         .jitter_us = n->jitter_us, .playout_delay_us = r->playout_us,
+        .rtt_us = r->rtt_us, .clock_offset_known = r->clock_known,
+        .clock_offset_us = r->clock_offset_us, .clock_error_us = r->clock_error_us,
         .width = c->width, .height = c->height, .fps = c->fps,
         .latency_p50_us = duration_percentile(&c->latency, 50),
         .latency_p95_us = duration_percentile(&c->latency, 95),

@@ -91,7 +91,9 @@ struct hevcast_receiver {
     pthread_mutex_t stats_lock; /* guards: */
     struct receiver_counters counters;
     struct video_receiver_stats net_stats; /* what the net thread wrote last, */
-    int64_t playout_us;                    /* and this */
+    int64_t playout_us, rtt_us;            /* and these: */
+    bool clock_known;                      /* how far the sender's clock is from ours */
+    int64_t clock_offset_us, clock_error_us;
     struct {
         bool up, lost;
         int64_t retry_at_us; /* 0: it is being tried */

@@ -38,6 +38,8 @@ int64_t receiver_latency_us(const struct picture *p, int64_t at_us)
 {
     if (!p->capture_ntp)
         return 0;
+    if (p->capture_us) /* by the sender's reports; with two machines a little can be less than 0 */
+        return at_us > p->capture_us ? at_us - p->capture_us : 1;
     int64_t late = clock_real_us() - (clock_now_us() - at_us) - real_us_from_ntp(p->capture_ntp);
     return late > 0 && late < 60000000 ? late : 0; /* else the clocks differ: unknown */
 }

@@ -135,6 +135,25 @@ static void add_counters(struct video_receiver_stats *to, const struct video_rec
     to->frames_dropped += from->frames_dropped;
 }
 
+/* With stats_lock held. */
+static void publish_clock(struct hevcast_receiver *r, int64_t now)
+{
+    int64_t offset_us, real_us = clock_real_us();
+    r->playout_us = video_receiver_playout_us(r->rtp, now);
+    r->rtt_us = video_receiver_rtt_us(r->rtp);
+    bool known = video_receiver_clock(r->rtp, now, &offset_us, &r->clock_error_us);
+    if (!known) {
+        r->clock_known = false;
+        r->clock_offset_us = r->clock_error_us = 0;
+        return;
+    }
+    /* What was measured with the clocks as they are is worth nothing beside what is known. */
+    if (!r->clock_known)
+        duration_reset(&r->counters.latency);
+    r->clock_known = true;
+    r->clock_offset_us = now + offset_us + real_us_from_ntp(0) - real_us;
+}
+
 void receiver_publish_stats(void *ctx)
 {
     struct hevcast_receiver *r = ctx;
@@ -143,7 +162,7 @@ void receiver_publish_stats(void *ctx)
         pthread_mutex_lock(&r->stats_lock);
         video_receiver_get_stats(r->rtp, &r->net_stats);
         add_counters(&r->net_stats, &r->before);
-        r->playout_us = video_receiver_playout_us(r->rtp, now);
+        publish_clock(r, now);
         struct receiver_counters *c = &r->counters;
         int64_t elapsed = now - c->second_start_us;
         if (elapsed >= 1000000) {
