@@ -358,7 +358,9 @@ static void idle_minute(void **state)
 static void two_flows(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 3; seed++) {
+    enum { SEEDS = 8 };
+    double unfair = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct world w;
         open_world(&w, seed, 10000000, 40000, 300);
         open_flow(&w, 20000000, w.now_us, true);
@@ -371,10 +373,14 @@ static void two_flows(void **state)
         double share = (double)first / (double)(first + second);
         report("two flows", seed, &w, &m);
         print_message("shares %.0f:%.0f\n", 100 * share, 100 * (1 - share));
-        assert_true(share >= 0.35 && share <= 0.65);
+        /* One seed says little: a report more or less turns 32:68 into 54:46. */
+        assert_true(share >= 0.25 && share <= 0.75);
+        unfair += (share > 0.5 ? share - 0.5 : 0.5 - share) / SEEDS;
         assert_true(m.use >= 0.85 && m.p95_ms <= 100);
         close_world(&w);
     }
+    print_message("unfair by %.0f %% on average\n", 100 * unfair);
+    assert_true(unfair <= 0.1);
 }
 
 enum { LINKS = 200 };
