@@ -62,6 +62,20 @@ static bool nal_begin(struct access_unit *au, int type, const struct bit_writer 
            append_escaped(au, w->data, w->bits / 8, zeros);
 }
 
+void params_choose(struct screen_params *p, const struct encoder_config *c)
+{
+    int odd = c->fmt == PIX_I420 ? 1 : 0;
+    int level = hevc_level_for(c->width, c->height, c->fps, c->bitrate_bps);
+    int roomy = hevc_level_for_dpb(level, c->width, c->height);
+    if (roomy > level && roomy <= c->max_level_idc)
+        level = roomy;
+    *p = (struct screen_params){.fmt = c->fmt, .coded_width = (c->width + 7) & ~7,
+                                .coded_height = (c->height + 7) & ~7,
+                                .width = (c->width + odd) & ~odd,
+                                .height = (c->height + odd) & ~odd, .level_idc = level,
+                                .dpb_size = hevc_dpb_size(level, c->width, c->height)};
+}
+
 static void put_profile_tier_level(struct bit_writer *w, const struct screen_params *p) /* 7.3.3 */
 {
     bool rext = p->fmt == PIX_I444;

@@ -3,7 +3,7 @@
 #ifndef HEVCAST_ENCODE_SCREEN_PARAMS_H
 #define HEVCAST_ENCODE_SCREEN_PARAMS_H
 
-#include "base/picture.h"
+#include "encode/encoder.h"
 
 enum {
     SCREEN_CTB_LOG2 = 6,
@@ -38,6 +38,9 @@ struct slice_params {
     } lt[16];    /* those used first, in the order of their indices */
 };
 
+/* The window, the level and the picture buffer. The level is the lowest that fits, or one with room
+ * for 16 pictures, where config->max_level_idc allows it. */
+void params_choose(struct screen_params *p, const struct encoder_config *config);
 /* Appends the three parameter sets, and an SEI message that says that this stream can be gone on
  * with after a loss at any picture of which the references are there. That is so because a
  * slice's PPS id tells to which IDR picture its POC belongs. false: out of memory. */

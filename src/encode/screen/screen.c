@@ -108,22 +108,9 @@ static void set_geometry(struct screen *s, const struct encoder_config *config)
     g->h8 = g->ch / 8;
     g->ctb_cols = (g->cw + SCREEN_CTB - 1) / SCREEN_CTB;
     g->ctb_rows = (g->ch + SCREEN_CTB - 1) / SCREEN_CTB;
+    params_choose(&s->params, config);
     s->base.profile_idc = config->fmt == PIX_I444 ? 4 : 1;
-    s->base.level_idc =
-        hevc_level_for(config->width, config->height, config->fps, config->bitrate_bps);
-    int dpb = hevc_dpb_size(s->base.level_idc, config->width, config->height);
-    if (config->max_level_idc > s->base.level_idc) {
-        int level = hevc_level_for_dpb(s->base.level_idc, config->width, config->height);
-        if (level <= config->max_level_idc) {
-            s->base.level_idc = level;
-            dpb = hevc_dpb_size(level, config->width, config->height);
-        }
-    }
-    s->params = (struct screen_params){.dpb_size = dpb, .fmt = config->fmt, .coded_width = g->cw,
-                                       .coded_height = g->ch,
-                                       .width = (config->width + odd) & ~odd,
-                                       .height = (config->height + odd) & ~odd,
-                                       .level_idc = s->base.level_idc};
+    s->base.level_idc = s->params.level_idc;
 }
 
 static int screen_open(struct encoder **out, const struct encoder_config *config)

@@ -2,6 +2,7 @@
 #include "session/budget.h"
 #include "session/gop_cache.h"
 #include "session/key_governor.h"
+#include "session/ref_news.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -141,9 +142,31 @@ static void a_group_over_its_bound_is_given_up(void **state)
     gop_cache_clear(&g);
 }
 
+static void ref_news_that_overflow_are_one_word(void **state)
+{
+    (void)state;
+    struct ref_news q;
+    struct ref_event e;
+    ref_news_init(&q);
+    assert_false(ref_news_pop(&q, &e));
+    ref_news_push(&q, REF_ACKED, 7);
+    ref_news_push(&q, REF_LOST, 8);
+    assert_true(ref_news_pop(&q, &e) && e.type == REF_ACKED && e.pic_id == 7);
+    assert_true(ref_news_pop(&q, &e) && e.type == REF_LOST && e.pic_id == 8);
+    assert_false(ref_news_pop(&q, &e));
+    for (uint64_t id = 0; id <= REF_NEWS_CAPACITY; id++)
+        ref_news_push(&q, REF_ACKED, id);
+    assert_true(ref_news_pop(&q, &e) && e.type == REF_OVERFLOW);
+    assert_true(ref_news_pop(&q, &e) && e.pic_id == REF_NEWS_CAPACITY);
+    assert_false(ref_news_pop(&q, &e));
+    assert_int_equal(q.drops, REF_NEWS_CAPACITY);
+    ref_news_destroy(&q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ref_news_that_overflow_are_one_word),
         cmocka_unit_test(key_frames_are_300_ms_apart),
         cmocka_unit_test(a_key_frame_seen_answers_what_is_pending),
         cmocka_unit_test(a_still_screen_saves_for_a_sharp_change),
