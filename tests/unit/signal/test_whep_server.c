@@ -311,6 +311,32 @@ static void test_idle_crowd(void **state)
         close(crowd[i]);
 }
 
+/* 20 machines with 50 each, and one that sends a byte now and then on each of 40. */
+static void test_thousand_idle(void **state)
+{
+    (void)state;
+    enum { MACHINES = 20, EACH = 50, SLOW = 40 };
+    serve();
+    static int idle[MACHINES * EACH], slow[SLOW];
+    for (int i = 0; i < MACHINES * EACH; i++) {
+        char from[32];
+        snprintf(from, sizeof from, "127.0.1.%d", 1 + i / EACH);
+        idle[i] = dial_from(from, t.port);
+    }
+    for (int i = 0; i < SLOW; i++)
+        slow[i] = dial_from("127.0.2.1", t.port);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < SLOW; i++)
+            send_all(slow[i], &"GET /"[round], 1);
+        assert_int_equal(request("GET", "/abcdefghijklmnopqrstuv", "", ""), 200);
+    }
+    assert_int_equal(request("POST", "/abcdefghijklmnopqrstuv", SDP_TYPE, "o"), 201);
+    for (int i = 0; i < MACHINES * EACH; i++)
+        close(idle[i]);
+    for (int i = 0; i < SLOW; i++)
+        close(slow[i]);
+}
+
 static void reply_ok_task(void *req) { whep_reply_ok(req); }
 
 static void test_busy_connections_are_not_evicted(void **state)
@@ -380,7 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_statuses), T(test_wrong_token_tells_nothing), T(test_open_share),
         T(test_listen_addresses), T(test_slow_peers_are_cut), T(test_large_bodies),
-        T(test_garbage), T(test_idle_crowd), T(test_busy_connections_are_not_evicted),
+        T(test_garbage), T(test_idle_crowd), T(test_thousand_idle), T(test_busy_connections_are_not_evicted),
         T(test_client_leaves_before_the_reply),
     };
     return cmocka_run_group_tests_name("whep-server", tests, NULL, NULL);
