@@ -112,6 +112,8 @@ typedef struct hevcast_sender_stats {
     int64_t target_bps;
     int width, height; /* of the last picture; 0 before the first */
     int viewers;
+    int64_t pacer_us; /* what waits for the network takes this long, of the viewers that set the
+                         rate, as of now: leave pictures out while it is above your queue_ms */
     int stage_count, queue_count;
     hevcast_stage_stats stage[HEVCAST_MAX_STAGES];
     hevcast_queue_stats queue[HEVCAST_MAX_QUEUES];

@@ -116,7 +116,9 @@ int hevcast_sender_get_stats(hevcast_sender *s, hevcast_sender_stats *st,
     static const char *const names[STAGE_COUNT] = {"capture", "convert", "encode", "queue"};
     pthread_mutex_lock(&s->stats_lock);
     *st = s->net_stats;
-    st->t_us = clock_now_us() - s->start_us;
+    int64_t now = clock_now_us(), pacer_until = atomic_load(&s->pacer_until_us);
+    st->t_us = now - s->start_us;
+    st->pacer_us = pacer_until > now ? pacer_until - now : 0;
     st->frames_captured = s->counters.frames_captured;
     st->frames_skipped = s->counters.frames_skipped;
     st->frames_encoded = s->counters.frames_encoded;

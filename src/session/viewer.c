@@ -208,7 +208,8 @@ static int make_rtp(struct viewer *v)
     c.aggregate = true;
     /* Above the ceiling: repairs and headers come on top of the encoder's target. */
     c.cc.max_bps = v->s->config.bitrate_bps / 4 * 5;
-    if (v->s->coded && c.cc.max_bps < MAX_CODED_BPS)
+    bool follows = !v->s->coded || v->s->config.on_target_bitrate;
+    if (!follows && c.cc.max_bps < MAX_CODED_BPS)
         c.cc.max_bps = MAX_CODED_BPS;
     c.cc.min_bps = v->s->config.min_bitrate_bps;
     c.cc.start_bps = START_BPS < c.cc.max_bps ? START_BPS : c.cc.max_bps;
