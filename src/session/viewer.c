@@ -166,7 +166,8 @@ static void on_rtcp(void *ctx, uint8_t *data, size_t len, int64_t now_us)
     if (ev.lost_pic_id && !sender_viewer_lost(v->s, ev.lost_pic_id))
         ev.key_wanted = true;
     /* A group that is passed through and still being replayed answers every request so far. */
-    if (ev.key_wanted && !(v->s->coded && video_sender_queue_us(v->rtp, now_us) > 0)) {
+    bool replayed = v->s->coded && !v->s->config.on_keyframe_request;
+    if (ev.key_wanted && !(replayed && video_sender_queue_us(v->rtp, now_us) > 0)) {
         LOG_DEBUG(session, "viewer %s asks for a key frame", v->name);
         v->held = v->held || v->s->coded;
         sender_key_request(v->s);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_VIEWERS = 64, RING = 256, TAG = 32 };
+enum { MAX_VIEWERS = 64, RING = 256, TAG = 40 };
 
 struct viewer {
     int id;
@@ -47,11 +47,12 @@ static bool find_tag(const hevcast_access_unit *au, uint32_t *number, uint32_t *
             continue;
         char text[TAG + 1] = {0};
         uint64_t t;
+        unsigned len;
         memcpy(text, p + 6, TAG);
-        if (sscanf(text, "%8x%8x%16" SCNx64, number, reference, &t) != 3)
+        if (sscanf(text, "%8x%8x%16" SCNx64 "%8x", number, reference, &t, &len) != 4)
             return false;
         *t_us = (int64_t)t;
-        return true;
+        return len == au->len - i - 3; /* all of it came */
     }
     return false;
 }

@@ -112,6 +112,9 @@ def measure(send, recv, begin_us, end_us, viewer=0):
     """Of the pictures that were sent in [begin, end): shown, latency, the longest freeze, key requests."""
     pushed = [p for p in map(Pushed, send.rows("push")) if begin_us <= p.t < end_us]
     shown = [s for s in map(Shown, recv.rows("au")) if s.viewer == viewer]
+    size = {p.number: p.bytes for p in pushed}
+    for s in shown:  # a start code may have lost its first zero byte
+        s.good = s.good and (s.bytes == 0 or abs(s.bytes - size.get(s.number, s.bytes)) < 16)
     good = {s.number: s for s in shown if s.good}
     came = [good[p.number] for p in pushed if p.number in good]
     times = sorted(s.t for s in shown if s.good and begin_us <= s.t < end_us)

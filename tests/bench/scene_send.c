@@ -6,7 +6,7 @@
  *                [--seconds N] [--quiet-from S --quiet-to S]
  *
  * The first line of standard output is the address. Each access unit carries its number, its
- * reference's and the time (CLOCK_MONOTONIC), which scene_recv reads. The log has a line for each:
+ * reference's, the time (CLOCK_MONOTONIC) and its length, which scene_recv reads. The log has a line for each:
  *     push T_US NUMBER REFERENCE BYTES | skip T_US | key T_US | target T_US BPS | stats T_US … */
 #include <hevcast/hevcast.h>
 
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_TRACE = 4096, MAX_BYTES = 4 << 20, TAG = 32, DEPTH_US = 100000, STATS_EVERY_US = 250000 };
+enum { MAX_TRACE = 4096, MAX_BYTES = 4 << 20, TAG = 40, DEPTH_US = 100000, STATS_EVERY_US = 250000 };
 
 struct sender {
     hevcast_sender *sender;
@@ -84,12 +84,11 @@ static size_t put_nal(uint8_t *p, int type, uint32_t number, uint32_t reference,
     p[n++] = (uint8_t)(type << 1);
     p[n++] = 1;
     p[n++] = 0xaf; /* first_slice_segment_in_pic_flag, and what looks like a slice */
-    n += (size_t)sprintf((char *)p + n, "%08x%08x%016" PRIx64, number, reference, (uint64_t)t_us);
-    if (n < bytes) {
-        memset(p + n, 0x5a, bytes - n);
-        n = bytes;
-    }
-    return n;
+    size_t len = n + TAG < bytes ? bytes : n + TAG;
+    n += (size_t)sprintf((char *)p + n, "%08x%08x%016" PRIx64 "%08x", number, reference, (uint64_t)t_us,
+                         (unsigned)(len - sizeof start));
+    memset(p + n, 0x5a, len - n);
+    return len;
 }
 
 static void push(struct sender *s, bool key, int back, double bytes)

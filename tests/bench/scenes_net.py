@@ -177,9 +177,9 @@ def joins(s, seconds):
     kb = s.send_p.rss_kb()
     visits = max(1, round(seconds * 100 / 60))
     p, visitors = s.run.receiver(s.url, visits=visits, seconds=seconds)
+    s.run.procs.remove(p)  # it may end before the others
     m = s.during(seconds)
     p.wait(60)
-    s.run.procs.remove(p)
     each = [run.measure(s.send, s.recv, s.begin_us, s.end_us, viewer=v) for v in range(10)]
     m["freeze_ms"] = max(x["freeze_ms"] for x in each)
     m["shown_percent"] = 100 * min(x["shown_share"] for x in each)
