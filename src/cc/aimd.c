@@ -3,10 +3,12 @@
 #include <math.h>
 
 enum { STEP_MAX_US = 1000000, RESPONSE_US = 100000, PACKET_BITS = 1200 * 8, SLACK_BPS = 10000,
-       EARLY_US = 50000 };
-static const double BACK_OFF = 0.85, BACK_OFF_EARLY = 0.93; /* early: the queue is still short */
+       LONGISH_US = 50000, LONG_US = 100000 };
+static const double BACK_OFF_LEAST = 0.95, BACK_OFF_MOST = 0.8, BACK_OFF_LONGISH = 0.91, BACK_OFF_LONG = 0.85;
+static const double LITTLE_BYTES = 20000, MUCH_BYTES = 57000; /* of ours in the queue */
 static const double FAR_GROWTH = 1.08;  /* a second */
-static const double NEAR_GROWTH = 0.02; /* of the rate, a second, at least */
+static const double BACK_GROWTH = 1.25; /* the same, to where it was not long ago */
+static const double NEAR_BPS = 2e6; /* where it is just that packet */
 static const double ACKED_LIMIT = 1.5;
 static const double NEAR = 0.85, PASSED = 1.15; /* of the capacity */
 
@@ -33,10 +35,22 @@ void aimd_set(struct aimd *a, int64_t bps, int64_t now_us)
     aimd_hold(a, now_us);
 }
 
+/* The more of the queue is ours the more we give way: flows that share it become equal. A long queue
+ * has to go whoever's it is. */
+static double back_off(int64_t bps, int64_t queue_us)
+{
+    double ours = (double)bps * (double)queue_us / 8e6;
+    double part = (ours - LITTLE_BYTES) / (MUCH_BYTES - LITTLE_BYTES);
+    part = part < 0 ? 0 : part > 1 ? 1 : part;
+    double off = BACK_OFF_LEAST - part * (BACK_OFF_LEAST - BACK_OFF_MOST);
+    double most = queue_us >= LONG_US ? BACK_OFF_LONG : queue_us >= LONGISH_US ? BACK_OFF_LONGISH : 1;
+    return off < most ? off : most;
+}
+
 void aimd_decrease(struct aimd *a, int64_t acked_bps, int64_t queue_us, int64_t now_us)
 {
     int64_t acked = acked_bps > 0 ? acked_bps : a->bps;
-    int64_t down = (int64_t)((queue_us < EARLY_US ? BACK_OFF_EARLY : BACK_OFF) * (double)acked);
+    int64_t down = (int64_t)(back_off(acked, queue_us) * (double)acked);
     a->bps = down < a->bps ? down : a->bps;
     clamp(a);
     double c = a->capacity_bps;
@@ -59,12 +73,13 @@ void aimd_grow(struct aimd *a, int64_t acked_bps, int64_t rtt_us, bool app_limit
         a->capacity_bps = 0; /* the path carries more than it did */
     double bps = (double)a->bps, more;
     if (a->capacity_bps > 0 && bps > NEAR * a->capacity_bps) {
-        /* Near the capacity: a packet in the time that an answer takes. */
+        /* Near the capacity: about a packet in the time that an answer takes. Decreases are in
+         * proportion to the rate and growth is in proportion to its root, so flows that share a
+         * link come closer to each other with each round. */
         more = (double)PACKET_BITS / ((double)(rtt_us + RESPONSE_US) / 1e6);
-        more = more > NEAR_GROWTH * bps ? more : NEAR_GROWTH * bps;
-        more *= seconds;
+        more *= sqrt(bps / NEAR_BPS) * seconds;
     } else {
-        more = bps * (pow(FAR_GROWTH, seconds) - 1);
+        more = bps * (pow(a->far_below ? BACK_GROWTH : FAR_GROWTH, seconds) - 1);
     }
     double limit = ACKED_LIMIT * (double)acked_bps + SLACK_BPS;
     if (bps + more > limit)

@@ -8,6 +8,7 @@
 
 struct aimd {
     int64_t bps, min_bps, max_bps;
+    bool far_below; /* the owner's: it was several times higher not long ago */
     double capacity_bps;  /* what was acknowledged when the path was overused; 0: not known */
     int64_t grown_us;     /* until when growth is accounted for */
     int64_t decreased_us; /* INT64_MIN: never */

@@ -15,14 +15,18 @@ enum {
     ACKED_SHORT_US = 150000, ACKED_LONG_US = 500000,
     STANDING_US = 70000,       /* a queue that never falls below it is too long */
     LASTING_US = 4000, PACKET_BYTES = 1200,
-    HOLD_QUEUE_US = 30000,     /* no growth while more than this waits */
+    /* No growth while so much of ours waits in the path: of flows that share a queue, the faster ones
+     * stop first. */
+    HOLD_BYTES = 15000, HOLD_MIN_US = 8000, HOLD_MAX_US = 40000,
     PROBE_QUEUE_US = 20000, QUEUE_KNOWN_US = 500000,
+    HIGH_US = 60000000,        /* for how long the highest estimate is remembered */
     STUBBORN = 4,              /* decreases that did not shorten it: it is not our queue */
     CALM_US = 8000000,         /* without a decrease: the pacer may be quick */
     FEEDBACK_SLACK_US = 110000, /* the wait for feedback, and what may queue meanwhile */
     WINDOW_MIN_BYTES = 16000, UNHEARD_WINDOW_US = 500000,
 };
 static const double APP_LIMITED = 0.65;
+static const double MUCH_LESS = 0.7, FAR_BELOW = 0.35; /* of the highest estimate */
 static const double PACE_UNHEARD = 2.5, PACE_FREE = 2.5, PACE_CALM = 1.5, PACE_NEAR = 1.1;
 
 struct gcc {
@@ -39,6 +43,7 @@ struct gcc {
     int64_t way_base_us[2], base_since_us;
     int64_t rtt_us, rtt_min_us[2];
     int64_t standing_before_us;
+    int64_t high_bps, high_us; /* the highest estimate, and when */
     int stubborn;
 };
 
@@ -52,9 +57,21 @@ static bool app_limited(const struct gcc *g, int64_t now_us)
            APP_LIMITED * (double)g->rate.bps;
 }
 
+static int64_t hold_queue_us(const struct gcc *g)
+{
+    int64_t us = (int64_t)HOLD_BYTES * 8000000 / g->rate.bps;
+    return us < HOLD_MIN_US ? HOLD_MIN_US : us > HOLD_MAX_US ? HOLD_MAX_US : us;
+}
+
 static void publish(struct gcc *g, int64_t now_us)
 {
     struct cc *cc = &g->base;
+    if (g->rate.bps >= g->high_bps || now_us - g->high_us > HIGH_US) {
+        g->high_bps = g->rate.bps;
+        g->high_us = now_us;
+    }
+    g->rate.far_below = (double)g->rate.bps < FAR_BELOW * (double)g->high_bps;
+    g->probes.hopeful = (double)g->rate.bps < MUCH_LESS * (double)g->high_bps;
     cc->estimate_bps = g->rate.bps;
     cc->loss = g->loss.loss;
     int64_t since = g->rate.decreased_us == INT64_MIN ? INT64_MAX
@@ -135,10 +152,12 @@ static enum path_use take(struct gcc *g, const struct cc_feedback *f, int64_t *s
             g->newest_arrival_us = a->arrival_us;
         if (a->sent_us > g->newest_sent_us)
             g->newest_sent_us = a->sent_us;
+        /* Told lost before: without RTX it is the copy that came, and sent_us is the original's. */
+        if (a->again)
+            continue;
         last = a->arrival_us - a->sent_us;
         shortest = min64(shortest, last);
-        if (!a->again)
-            use = trendline_add(&g->trend, a->sent_us, a->arrival_us);
+        use = trendline_add(&g->trend, a->sent_us, a->arrival_us);
     }
     *standing_us = -1;
     if (shortest == INT64_MAX)
@@ -200,7 +219,7 @@ static void gcc_on_feedback(struct cc *cc, const struct cc_feedback *f)
             decrease(g, standing, now);
         else
             aimd_hold(&g->rate, now);
-    } else if (use != PATH_NORMAL || g->base.queue_us > HOLD_QUEUE_US) {
+    } else if (use != PATH_NORMAL || g->base.queue_us > hold_queue_us(g)) {
         aimd_hold(&g->rate, now); /* the queue drains, or does not grow: let it */
     } else {
         aimd_grow(&g->rate, acked, g->rtt_us, limited, now);

@@ -5,6 +5,8 @@
 enum {
     CLUSTER_US = 15000, CLUSTER_PACKETS = 5, PACKET_BYTES = 1200,
     INTERVAL_MIN_US = 2000000, INTERVAL_MAX_US = 10000000,
+    FULL_US = 3000000,    /* after a decrease: the path was full just now */
+    HOPEFUL_US = 2000000, /* the most, while the path carried much more not long ago */
     ANSWER_US = 1000000, /* what was not heard of until then never will be */
 };
 static const double FIRST = 3, AGAIN = 2;
@@ -21,10 +23,16 @@ void probe_init(struct probe_control *p)
     p->interval_us = INTERVAL_MIN_US;
 }
 
+static int64_t next_at(const struct probe_control *p)
+{
+    int64_t hopeful = p->ended_us + HOPEFUL_US;
+    return p->hopeful && hopeful < p->next_us ? hopeful : p->next_us;
+}
+
 bool probe_due(struct probe_control *p, int64_t bps, int64_t max_bps, int64_t now_us,
                struct cc_probe *out)
 {
-    if (p->cluster.id || now_us < p->next_us || (double)bps >= NEARLY * (double)max_bps)
+    if (p->cluster.id || now_us < next_at(p) || (double)bps >= NEARLY * (double)max_bps)
         return false;
     int64_t rate = (int64_t)((p->first ? FIRST : AGAIN) * (double)bps);
     rate = rate > max_bps ? max_bps : rate;
@@ -49,7 +57,7 @@ int64_t probe_next(const struct probe_control *p, int64_t bps, int64_t max_bps)
 {
     if (p->cluster.id)
         return p->begun_us + ANSWER_US;
-    return (double)bps >= NEARLY * (double)max_bps ? INT64_MAX : p->next_us;
+    return (double)bps >= NEARLY * (double)max_bps ? INT64_MAX : next_at(p);
 }
 
 void probe_sent(struct probe_control *p, size_t bytes, uint16_t id, int64_t now_us)
@@ -117,6 +125,7 @@ int64_t probe_result(struct probe_control *p, int64_t bps, int64_t now_us)
         p->interval_us *= 2;
         p->interval_us = p->interval_us > INTERVAL_MAX_US ? INTERVAL_MAX_US : p->interval_us;
     }
+    p->ended_us = now_us;
     p->next_us = good ? now_us : now_us + p->interval_us;
     p->cluster.id = 0;
     return found > bps ? found : 0;
@@ -125,6 +134,7 @@ int64_t probe_result(struct probe_control *p, int64_t bps, int64_t now_us)
 void probe_postpone(struct probe_control *p, int64_t now_us)
 {
     p->interval_us = INTERVAL_MIN_US;
-    p->next_us = now_us + p->interval_us;
+    p->ended_us = now_us;
+    p->next_us = now_us + FULL_US;
     p->first = false;
 }

@@ -7,8 +7,9 @@
 
 struct probe_control {
     uint16_t next_id;
-    int64_t next_us, interval_us;
+    int64_t next_us, interval_us, ended_us;
     bool first; /* three times the rate instead of twice */
+    bool hopeful; /* the owner's: the path carried much more not long ago, so look often */
     /* The cluster that is on its way; id 0: none. */
     struct cc_probe cluster;
     int64_t begun_us;

@@ -8,6 +8,8 @@
 #include "rtp/video_sender.h"
 #include "sim_path.h"
 
+#include <math.h>
+
 enum { FPS = 30, QUEUE_US = 100000, MAX_FLOWS = 2, KEY_GAP_US = 300000 };
 static const int64_t SECOND = 1000000;
 
@@ -76,9 +78,17 @@ static void open_flow(struct world *w, int64_t max_bps, int64_t begin_us, bool r
     f->latency_limit_us = INT64_MAX;
 }
 
+/* Other seeds than those that were looked at while constants were chosen: HEVCAST_SIM_SEEDS. */
+static uint64_t more_seeds(void)
+{
+    const char *text = getenv("HEVCAST_SIM_SEEDS");
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
 static void open_world(struct world *w, uint64_t seed, int64_t bps, int64_t rtt_us, int64_t queue_ms)
 {
     memset(w, 0, sizeof *w);
+    seed += more_seeds();
     w->seed = seed * 0x9e3779b97f4a7c15u + 1;
     w->now_us = 5 * SECOND;
     w->path = (struct sim_path){.bps = bps, .queue_ms = queue_ms, .delay_us = rtt_us / 2,
@@ -355,12 +365,14 @@ static void idle_minute(void **state)
     }
 }
 
+/* Ten pairs: seven of them within 40:60 over a minute, on the mean within 42:58, and none far. */
 static void two_flows(void **state)
 {
     (void)state;
-    enum { SEEDS = 8 };
-    double unfair = 0;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    enum { PAIRS = 10 };
+    int unequal = 0;
+    double off = 0;
+    for (uint64_t seed = 1; seed <= PAIRS; seed++) {
         struct world w;
         open_world(&w, seed, 10000000, 40000, 300);
         open_flow(&w, 20000000, w.now_us, true);
@@ -373,14 +385,14 @@ static void two_flows(void **state)
         double share = (double)first / (double)(first + second);
         report("two flows", seed, &w, &m);
         print_message("shares %.0f:%.0f\n", 100 * share, 100 * (1 - share));
-        /* One seed says little: a report more or less turns 32:68 into 54:46. */
+        off += fabs(share - 0.5) / PAIRS;
+        unequal += share < 0.395 || share > 0.605;
         assert_true(share >= 0.25 && share <= 0.75);
-        unfair += (share > 0.5 ? share - 0.5 : 0.5 - share) / SEEDS;
         assert_true(m.use >= 0.85 && m.p95_ms <= 100);
         close_world(&w);
     }
-    print_message("unfair by %.0f %% on average\n", 100 * unfair);
-    assert_true(unfair <= 0.1);
+    print_message("%d of %d pairs outside 40:60; %.0f %% off on the mean\n", unequal, PAIRS, 100 * off);
+    assert_true(unequal <= 3 && off <= 0.08);
 }
 
 enum { LINKS = 200 };
@@ -424,7 +436,7 @@ static void random_links(void **state)
     print_message("%d links: use min %.2f p5 %.2f median %.2f; queue p95 median %.0f p95 %.0f max "
                   "%.0f ms\n", LINKS, use[0], use[LINKS / 20], use[LINKS / 2], delay[LINKS / 2],
                   delay[LINKS * 19 / 20], delay[LINKS - 1]);
-    assert_true(use[0] >= 0.3 && use[LINKS / 20] >= 0.6 && use[LINKS / 2] >= 0.85);
+    assert_true(use[0] >= 0.4 && use[LINKS / 20] >= 0.6 && use[LINKS / 2] >= 0.85);
     assert_true(delay[LINKS / 2] <= 60 && delay[LINKS * 19 / 20] <= 150);
 }
 
