@@ -13,7 +13,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { OVERLAY_INTERVAL_US = 500000, MESSAGE_INTERVAL_US = 250000, CLOSE_TIMEOUT_US = 4000000,
+enum { OVERLAY_INTERVAL_US = 500000, MESSAGE_INTERVAL_US = 250000,
+       MESSAGE_AFTER_US = 400000, /* a path that changes in less is not worth a flash */
+       CLOSE_TIMEOUT_US = 4000000,
        MAX_PLAYOUT_MS = 1000 };
 
 void hevcast_receiver_default_config(hevcast_receiver_config *c)
@@ -249,13 +251,15 @@ static void refresh_message(struct hevcast_receiver *r)
 {
     char text[400], why[sizeof r->shown.why];
     pthread_mutex_lock(&r->stats_lock);
-    bool lost = r->shown.lost;
-    int64_t retry_at_us = r->shown.retry_at_us;
+    int64_t lost_us = r->shown.lost_us, retry_at_us = r->shown.retry_at_us;
     memcpy(why, r->shown.why, sizeof why);
     pthread_mutex_unlock(&r->stats_lock);
+    bool lost = lost_us != 0;
     if (!lost && !r->message_on)
         return;
     r->message_on = lost;
+    if (lost && clock_now_us() - lost_us < MESSAGE_AFTER_US)
+        return;
     long long left_s = (retry_at_us - clock_now_us() + 999999) / 1000000;
     wrap_lines(why, 48);
     if (left_s > 0)

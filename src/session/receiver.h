@@ -95,7 +95,8 @@ struct hevcast_receiver {
     bool clock_known;                      /* how far the sender's clock is from ours */
     int64_t clock_offset_us, clock_error_us;
     struct {
-        bool up, lost;
+        bool up;
+        int64_t lost_us;     /* 0: it is not */
         int64_t retry_at_us; /* 0: it is being tried */
         char why[200];
     } shown; /* of the connection */

@@ -60,7 +60,7 @@ static void next_step(struct hevcast_receiver *r, enum link_phase phase, int64_t
 static void publish(struct hevcast_receiver *r, int64_t retry_at_us)
 {
     pthread_mutex_lock(&r->stats_lock);
-    r->shown.lost = r->link.lost_us != 0;
+    r->shown.lost_us = r->link.lost_us;
     r->shown.up = r->link.ever && !r->link.lost_us;
     r->shown.retry_at_us = retry_at_us;
     snprintf(r->shown.why, sizeof r->shown.why, "%s", r->link.why);
