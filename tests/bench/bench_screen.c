@@ -1,277 +1,230 @@
-/* Encoders side by side on the same made-up screens: CPU, bits and sharpness of the pictures that
- * changed, after the first picture was refined; and how many refinements until it is exact.
+/* Encoders side by side on recorded screens: CPU, bits, and sharpness.
  *
- *     bench_screen [--json FILE] [--budget BYTES] [--pictures N] [--size WxH] [ENCODER...] */
+ *     bench_screen [--points N] [--pictures N] DIR [ENCODER...]
+ *
+ * DIR holds record_scenes.py's clips of one size. Each encoder codes each of them at up to four points:
+ * `screen` at four bit rates, the others at four constant qualities. The first picture is shown until it is
+ * exact or six times; then the clip runs, and at its end stands still. One JSON object a line on
+ * standard output, which screen_report.py makes tables of. */
 #include "avdecode.h"
+#include "avencode.h"
 #include "base/error.h"
+#include "clip.h"
 #include "convert/convert.h"
 #include "encode/encoder.h"
 #include "scenes.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { MOST = 600, SETTLE_MOST = 120, BENCH_DRAG = SCENE_KINDS, BENCH_KINDS };
+enum { MOST = 600, POINTS = 4, SETTLE_MOST = 90, REPEAT_FIRST = 6 };
 
-struct options {
-    const char *json;
-    size_t budget;
-    int pictures, width, height;
-    const char *encoders[8];
-    int n_encoders;
+static const char *const scenes[] = {"still", "typing", "terminal", "page", "drag", "switch", "film"};
+/* Bytes a picture: 10, 2.5, 1.2 and 0.6 Mb/s at 30 a second. */
+static const size_t budgets[POINTS] = {41667, 10417, 5000, 2500};
+
+struct one {
+    double cpu_ms, kbit, psnr;
 };
 
 struct result {
-    double cpu_ms[MOST], key_cpu_ms, key_kbit, key_psnr, kbit, psnr, end_psnr, refine_cpu_ms;
-    int n, coded, refinements; /* until it was exact, or gave up */
-    bool exact;
+    struct one first, changed[MOST]; /* of the pictures that changed */
+    int n_changed, n_still;
+    double still_cpu_ms;             /* of all that did not */
+    double still_kbit, end_psnr;
+    int exact_after;                 /* pictures after the end until it was exact; -1: not */
 };
-
-static double cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* A window of text that is dragged over the desktop. */
-struct drag {
-    struct picture *desktop, *window;
-    int x, y;
-};
-
-static struct rect drag_rect(const struct drag *d)
-{
-    return (struct rect){d->x, d->y, d->window->width, d->window->height};
-}
-
-static void copy(struct picture *to, int x, int y, const struct picture *from, struct rect r)
-{
-    for (int j = 0; j < r.h; j++)
-        memcpy(to->plane[0] + (ptrdiff_t)(y + j) * to->stride[0] + 4 * x,
-               from->plane[0] + (ptrdiff_t)(r.y + j) * from->stride[0] + 4 * r.x, (size_t)r.w * 4);
-}
-
-static bool drag_init(struct drag *d, struct scene *s)
-{
-    struct picture *p = s->pic;
-    uint32_t seed = 9;
-    d->desktop = picture_new(PIX_BGRX, p->width, p->height);
-    d->window = picture_new(PIX_BGRX, p->width / 3, p->height / 2);
-    if (!d->desktop || !d->window)
-        return false;
-    copy(d->desktop, 0, 0, p, (struct rect){0, 0, p->width, p->height});
-    struct rect all = {0, 0, d->window->width, d->window->height};
-    scene_fill(d->window, all, 0x3a3f4b);
-    scene_text(d->window, (struct rect){2, 24, all.w - 4, all.h - 26}, 0x202020, 0xf4f4f0, &seed);
-    d->x = p->width / 10;
-    d->y = p->height / 10;
-    copy(p, d->x, d->y, d->window, all);
-    return true;
-}
-
-static void drag_step(struct drag *d, struct scene *s, int step)
-{
-    struct rect old = drag_rect(d);
-    copy(s->pic, old.x, old.y, d->desktop, old);
-    d->x += 9 + step % 5;
-    d->y += 3 + step % 3;
-    if (d->x + old.w > s->pic->width || d->y + old.h > s->pic->height) {
-        d->x = s->pic->width / 10;
-        d->y = s->pic->height / 10;
-    }
-    struct rect now = drag_rect(d);
-    copy(s->pic, now.x, now.y, d->window, (struct rect){0, 0, now.w, now.h});
-    damage_clear(&s->pic->damage);
-    damage_add(&s->pic->damage, old);
-    damage_add(&s->pic->damage, now);
-}
 
 struct run {
-    struct encoder *e;
-    struct converter *c;
-    struct avdecode *d;
+    struct encoder *own;
+    struct avencode *other;
+    struct avdecode *decoder;
+    struct converter *converter;
     struct picture *seen; /* owns; the viewer's picture */
+    size_t budget;
     uint64_t id;
+    bool more;
 };
 
-/* One call of the encoder with the scene's picture. false: failed. */
-static bool encode(struct run *r, struct scene *s, struct encode_in in, struct encode_out *out,
-                   double *cpu, double *kbit, double *psnr)
+/* One picture; false: failed. Nothing to send costs nothing and leaves what is seen. */
+static bool code(struct run *r, const struct picture *pic, const struct damage *damage, bool key,
+                 struct one *out)
 {
-    struct picture *pic;
-    if (converter_run(r->c, s->pic, &pic))
-        return false;
-    in.pic = pic;
-    in.damage = &s->pic->damage;
-    in.pic_id = ++r->id;
-    double c0 = cpu_ms();
-    int rc = r->e->ops->encode(r->e, &in, out);
-    *cpu = cpu_ms() - c0;
-    *kbit = 0;
-    if (!rc && out->au) {
-        *kbit = (double)out->au->len * 8 / 1000;
+    *out = (struct one){0};
+    if (r->other) {
+        size_t bytes = 0;
+        struct picture *p = avencode_run(r->other, pic, &bytes, &out->cpu_ms);
+        if (!p)
+            return false;
         picture_unref(&r->seen);
-        r->seen = avdecode_run(r->d, out->au);
-        access_unit_unref(&out->au);
+        r->seen = p;
+        out->kbit = (double)bytes * 8 / 1000;
+    } else {
+        struct encode_out eo;
+        bool refine = !key && damage->n == 0 && r->more;
+        struct encode_in in = {.pic = pic, .damage = damage, .pic_id = ++r->id,
+                               .budget_bytes = key ? 4 * r->budget : r->budget,
+                               .key_wanted = key, .refine = refine};
+        double start = avencode_cpu_ms();
+        int rc = r->own->ops->encode(r->own, &in, &eo);
+        out->cpu_ms = avencode_cpu_ms() - start;
+        if (rc)
+            return false;
+        r->more = eo.wants_more;
+        if (eo.au) {
+            out->kbit = (double)eo.au->len * 8 / 1000;
+            picture_unref(&r->seen);
+            r->seen = avdecode_run(r->decoder, eo.au);
+            access_unit_unref(&eo.au);
+        }
     }
-    *psnr = r->seen ? plane_psnr(pic, r->seen, 0) : 0;
-    picture_unref(&pic);
-    return rc == 0 && r->seen;
+    out->psnr = r->seen ? plane_psnr(pic, r->seen, 0) : 0;
+    return r->seen != NULL;
 }
 
-static bool settle(struct run *r, struct scene *s, const struct options *o, struct result *out)
+static bool still_for(struct run *r, const struct picture *pic, int n, bool until_exact,
+                      struct result *out)
 {
-    struct encode_out eo = {.wants_more = true};
-    double cpu, kbit;
-    damage_clear(&s->pic->damage);
-    out->refinements = 0;
-    out->refine_cpu_ms = 0;
-    while (eo.wants_more && out->refinements < SETTLE_MOST) {
-        struct encode_in in = {.budget_bytes = o->budget, .refine = true};
-        if (!encode(r, s, in, &eo, &cpu, &kbit, &out->end_psnr))
+    static const struct damage none;
+    for (int i = 0; i < n; i++) {
+        struct one one;
+        bool was_more = r->more;
+        if (!code(r, pic, &none, false, &one))
             return false;
-        out->refinements++;
-        out->refine_cpu_ms += cpu;
+        out->still_cpu_ms += one.cpu_ms;
+        out->still_kbit += one.kbit;
+        out->n_still++;
+        out->end_psnr = one.psnr;
+        if (until_exact && out->exact_after < 0 && one.psnr >= 99)
+            out->exact_after = was_more ? i + 1 : 0;
+        if (until_exact && (r->own ? !r->more : i + 1 == REPEAT_FIRST))
+            break;
     }
-    out->exact = !eo.wants_more;
     return true;
 }
 
-static bool run_scene(const struct encoder_ops *ops, int kind, const struct options *o,
-                      struct result *out)
+static bool run_clip(struct run *r, struct clip *clip, int most, struct result *out)
 {
-    struct scene s = {0};
-    struct drag drag = {0};
-    struct encoder_config config = {o->width, o->height, PIX_I420, 30, 8000000};
-    struct run r = {.c = converter_new(PIX_I420), .d = avdecode_new()};
-    struct encode_out eo;
-    struct encode_in in = {.budget_bytes = 4 * o->budget, .key_wanted = true};
-    *out = (struct result){0};
-    bool good =
-        r.c && r.d &&
-        scene_init(&s, kind == BENCH_DRAG ? SCENE_STILL : (enum scene_kind)kind, o->width,
-                   o->height) &&
-        (kind != BENCH_DRAG || drag_init(&drag, &s)) && !encoder_open(&r.e, ops, &config) &&
-        encode(&r, &s, in, &eo, &out->key_cpu_ms, &out->key_kbit, &out->key_psnr) &&
-        settle(&r, &s, o, out);
-    in = (struct encode_in){.budget_bytes = o->budget};
-    for (int i = 0; good && i < o->pictures; i++) {
-        double kbit, psnr;
-        if (kind == BENCH_DRAG)
-            drag_step(&drag, &s, i);
-        else if (kind != SCENE_STILL)
-            scene_step(&s);
-        good = encode(&r, &s, in, &eo, &out->cpu_ms[out->n++], &kbit, &psnr);
-        out->kbit += kbit / o->pictures;
-        out->psnr += psnr / o->pictures;
+    struct picture *bgrx, *pic = NULL;
+    struct result warm = {0};
+    bool good = true;
+    out->exact_after = -1;
+    for (int i = 0; good && i < most && (bgrx = clip_next(clip)); i++) {
+        picture_unref(&pic);
+        if (converter_run(r->converter, bgrx, &pic))
+            return false;
+        if (i == 0) {
+            good = code(r, pic, &bgrx->damage, true, &out->first) &&
+                   still_for(r, pic, SETTLE_MOST, true, &warm);
+        } else if (bgrx->damage.n) {
+            good = code(r, pic, &bgrx->damage, false, &out->changed[out->n_changed++]);
+        } else {
+            good = still_for(r, pic, 1, false, out);
+        }
     }
-    good = good && settle(&r, &s, o, out);
-    encoder_close(&r.e);
-    converter_free(&r.c);
-    avdecode_free(&r.d);
-    picture_unref(&r.seen);
-    picture_unref(&drag.desktop);
-    picture_unref(&drag.window);
-    scene_free(&s);
+    good = good && pic && still_for(r, pic, SETTLE_MOST, true, out);
+    picture_unref(&pic);
     return good;
 }
 
-static double mean(const struct result *r)
+static bool run_one(const char *encoder, const char *path, int point, int most,
+                    struct result *out)
 {
-    double sum = 0;
-    for (int i = 0; i < r->n; i++)
-        sum += r->cpu_ms[i];
-    return r->n ? sum / r->n : 0;
+    int width, height;
+    struct clip *clip = clip_open(path, &width, &height);
+    if (!clip)
+        return false;
+    struct run r = {.converter = converter_new(PIX_I420), .decoder = avdecode_new(),
+                    .budget = budgets[point]};
+    struct encoder_config config = {width, height, PIX_I420, 30, 10000000};
+    *out = (struct result){0};
+    bool good = r.converter && r.decoder;
+    if (good && !strcmp(encoder, "screen"))
+        good = encoder_open(&r.own, &encoder_screen, &config) == 0;
+    else if (good)
+        good = (r.other = avencode_new(encoder, width, height, point)) != NULL;
+    good = good && run_clip(&r, clip, most, out);
+    if (r.own)
+        encoder_close(&r.own);
+    avencode_free(&r.other);
+    avdecode_free(&r.decoder);
+    converter_free(&r.converter);
+    picture_unref(&r.seen);
+    clip_close(&clip);
+    return good;
 }
 
-static void report(const char *encoder, const char *scene, struct result *r, FILE *json, bool *first)
+static int by_cpu(const void *a, const void *b)
 {
-    double average = mean(r);
-    qsort(r->cpu_ms, (size_t)r->n, sizeof r->cpu_ms[0], by_value);
-    double p95 = r->cpu_ms[r->n * 95 / 100];
-    printf("%-9s %-7s %8.2f %8.2f %9.1f %6.2f %8.1f %9.0f %6.2f %7d %6.2f\n", scene, encoder,
-           average, p95, r->kbit, r->psnr, r->key_cpu_ms, r->key_kbit, r->key_psnr, r->refinements,
-           r->end_psnr);
+    double x = ((const struct one *)a)->cpu_ms, y = ((const struct one *)b)->cpu_ms;
+    return x < y ? -1 : x > y;
+}
+
+/* Means over the changed pictures; of a switch not the first, which shows what is new. */
+static void report(const char *encoder, const char *scene, int point, struct result *r)
+{
+    int from = !strcmp(scene, "switch") && r->n_changed > 1 ? 1 : 0, n = r->n_changed - from;
+    struct one sum = {0};
+    for (int i = from; i < r->n_changed; i++) {
+        sum.cpu_ms += r->changed[i].cpu_ms / n;
+        sum.kbit += r->changed[i].kbit / n;
+        sum.psnr += r->changed[i].psnr / n;
+    }
+    qsort(r->changed + from, (size_t)n, sizeof r->changed[0], by_cpu);
+    printf("{\"scene\": \"%s\", \"encoder\": \"%s\", \"point\": %d, \"pictures\": %d, "
+           "\"cpu_ms\": %.3f, \"cpu_ms_p50\": %.3f, \"cpu_ms_p95\": %.3f, \"kbit\": %.2f, "
+           "\"psnr_y\": %.2f, \"first_cpu_ms\": %.2f, \"first_kbit\": %.1f, \"first_psnr_y\": %.2f, "
+           "\"still_cpu_ms\": %.4f, \"end_psnr_y\": %.2f, \"exact_after_ms\": %d}\n",
+           scene, encoder, point, n, sum.cpu_ms, n ? r->changed[from + n / 2].cpu_ms : 0,
+           n ? r->changed[from + n * 95 / 100].cpu_ms : 0, sum.kbit, sum.psnr, r->first.cpu_ms,
+           r->first.kbit, r->first.psnr, r->n_still ? r->still_cpu_ms / r->n_still : 0, r->end_psnr,
+           r->exact_after < 0 ? -1 : r->exact_after * 1000 / 30);
     fflush(stdout);
-    if (!json)
-        return;
-    fprintf(json,
-            "%s  {\"scene\": \"%s\", \"encoder\": \"%s\", \"cpu_ms\": %.3f, \"cpu_ms_p95\": %.3f, "
-            "\"kbit\": %.2f, \"psnr_y\": %.2f, \"key_cpu_ms\": %.2f, \"key_kbit\": %.1f, "
-            "\"key_psnr_y\": %.2f, \"refinements\": %d, \"done\": %s, \"end_psnr_y\": %.2f}",
-            *first ? "" : ",\n", scene, encoder, average, p95, r->kbit, r->psnr, r->key_cpu_ms,
-            r->key_kbit, r->key_psnr, r->refinements, r->exact ? "true" : "false", r->end_psnr);
-    *first = false;
 }
 
-static bool parse(struct options *o, int argc, char **argv)
+static int bench(const char *dir, const char *const *encoders, int n_encoders, int points,
+                 int most)
 {
-    *o = (struct options){.budget = 33000, .pictures = 60, .width = 1920, .height = 1080};
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--json"))
-            o->json = argv[++i];
-        else if (!strcmp(argv[i], "--budget"))
-            o->budget = strtoul(value, NULL, 10), i++;
-        else if (!strcmp(argv[i], "--pictures"))
-            o->pictures = atoi(value), i++;
-        else if (!strcmp(argv[i], "--size") && sscanf(value, "%dx%d", &o->width, &o->height) == 2)
-            i++;
-        else if (argv[i][0] != '-' && o->n_encoders < 8)
-            o->encoders[o->n_encoders++] = argv[i];
-        else
-            return false;
-    }
-    if (!o->n_encoders) {
-        o->encoders[o->n_encoders++] = "screen";
-        o->encoders[o->n_encoders++] = "x265";
-    }
-    return o->pictures > 0 && o->pictures <= MOST && o->budget > 0;
+    static struct result r;
+    int failed = 0;
+    for (size_t s = 0; s < sizeof scenes / sizeof scenes[0]; s++)
+        for (int i = 0; i < n_encoders; i++)
+            for (int point = 0; point < points; point++) {
+                char path[1024];
+                snprintf(path, sizeof path, "%s/%s.nut", dir, scenes[s]);
+                if (run_one(encoders[i], path, point, most, &r)) {
+                    report(encoders[i], scenes[s], point, &r);
+                } else {
+                    fprintf(stderr, "bench_screen: %s on %s failed\n", encoders[i], path);
+                    failed = 1;
+                }
+            }
+    return failed;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o;
-    static struct result r;
-    if (!parse(&o, argc, argv)) {
-        fprintf(stderr, "usage: bench_screen [--json FILE] [--budget BYTES] [--pictures N] "
-                        "[--size WxH] [ENCODER...]\n");
+    const char *dir = NULL, *encoders[16];
+    int points = POINTS, most = MOST, n = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--points") && i + 1 < argc)
+            points = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--pictures") && i + 1 < argc)
+            most = atoi(argv[++i]);
+        else if (!dir)
+            dir = argv[i];
+        else if (n < 16)
+            encoders[n++] = argv[i];
+    }
+    if (!dir || points < 1 || points > POINTS || most < 2 || most > MOST) {
+        fprintf(stderr, "usage: bench_screen [--points N] [--pictures N] DIR [ENCODER...]\n");
         return 2;
     }
-    FILE *json = o.json ? fopen(o.json, "w") : NULL;
-    bool first = true;
-    if (json)
-        fprintf(json, "[\n");
-    printf("%dx%d, %zu bytes a picture, %d pictures after the first was refined\n", o.width,
-           o.height, o.budget, o.pictures);
-    printf("%-9s %-7s %8s %8s %9s %6s %8s %9s %6s %7s %6s\n", "scene", "encoder", "CPU ms", "p95",
-           "kbit", "PSNR-Y", "key ms", "key kbit", "PSNR", "refines", "end");
-    int failed = 0;
-    for (int kind = 0; kind < BENCH_KINDS; kind++)
-        for (int i = 0; i < o.n_encoders; i++) {
-            const struct encoder_ops *ops;
-            const char *scene = kind == BENCH_DRAG ? "drag" : scene_name((enum scene_kind)kind);
-            if (encoder_pick(&ops, o.encoders[i], PIX_I420) ||
-                !run_scene(ops, kind, &o, &r)) {
-                fprintf(stderr, "bench_screen: %s: %s\n", o.encoders[i], error_text());
-                failed = 1;
-                continue;
-            }
-            report(ops->name, scene, &r, json, &first);
-        }
-    if (json) {
-        fprintf(json, "\n]\n");
-        fclose(json);
+    if (!n) {
+        encoders[n++] = "screen";
+        for (int i = 0; avencode_name(i) && n < 16; i++)
+            encoders[n++] = avencode_name(i);
     }
-    return failed;
+    return bench(dir, encoders, n, points, most);
 }
