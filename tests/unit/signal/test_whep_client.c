@@ -119,6 +119,48 @@ static void test_client_freed_while_waiting(void **state)
     assert_int_equal(sem_trywait(&v.done), -1);
 }
 
+static void renew_task(void *viewer)
+{
+    whep_client_renew(((struct viewer *)viewer)->client, 300000);
+}
+
+/* The network changed: what waits is given up, the session is not. */
+static void test_client_renewed(void **state)
+{
+    (void)state;
+    serve();
+    struct viewer v;
+    view(&v, whep_server_url(t.server));
+    v.body = "offer";
+    do_and_wait(&v, post_task);
+    assert_int_equal(v.error, 0);
+    v.body = "hold";
+    on_network(post_task, &v);
+    wait_for(&t.held_one);
+    struct whep_request *first = t.held;
+    on_network(renew_task, &v);
+    on_network(reply_created_task, first);
+    assert_int_equal(request("GET", "/" TOKEN, "", ""), 200);
+    assert_int_equal(sem_trywait(&v.done), -1); /* nothing is told of it */
+
+    v.restart = true;
+    v.body = "a=ice-ufrag:mine\r\n";
+    do_and_wait(&v, patch_task);
+    assert_int_equal(v.error, 0);
+    assert_string_equal(t.id, "session-1");
+    assert_string_equal(t.if_match, "*");
+    do_and_wait(&v, servers_task); /* asked again: they may be others by now */
+    assert_int_equal(v.n, 2);
+
+    v.body = "hold"; /* no longer than it was told to wait */
+    on_network(post_task, &v);
+    wait_for(&t.held_one);
+    wait_for(&v.done);
+    assert_int_equal(v.error, ERR_TIMEOUT);
+    on_network(reply_created_task, t.held);
+    on_network(free_task, &v);
+}
+
 static void test_client_addresses(void **state)
 {
     (void)state;
@@ -418,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_client_and_server), T(test_client_errors), T(test_client_freed_while_waiting),
+        T(test_client_renewed),
         T(test_client_addresses), T(test_redirects), T(test_strange_answers), T(test_tls),
     };
     return cmocka_run_group_tests_name("whep-client", tests, NULL, NULL);
