@@ -136,8 +136,8 @@ static void write_report(struct video_receiver *vr, int64_t now_us, bool new_int
 
 size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap)
 {
-    /* RR, SDES, FIR, NACK without items, RPSI, XR */
-    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 + 24 + XR_RRTR_LEN };
+    /* RR, SDES, FIR, NACK without items, RPSI, XR, REMB */
+    enum { OTHERS = 32 + 4 + 4 + 2 + 36 + 20 + 12 + 24 + XR_RRTR_LEN + 24 };
     video_receiver_tick(vr, now_us);
     if (!vr->started || cap < OTHERS + 4)
         return 0;
@@ -148,7 +148,8 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
         n = nack_list_due(&vr->missing, vr->highest, now_us, video_receiver_retry_us(vr), nack,
                           room < MAX_NACK_ITEMS ? room : MAX_NACK_ITEMS, &first_time);
     bool twcc_due = now_us >= twcc_due_us(&vr->transport);
-    if (!rr_due && !key_due && n == 0 && !twcc_due)
+    bool remb_due = now_us >= remb_estimator_due_us(&vr->remb);
+    if (!rr_due && !key_due && n == 0 && !twcc_due && !remb_due)
         return 0;
 
     struct byte_writer w = byte_writer_of(buf, cap);
@@ -171,6 +172,8 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
         vr->key_asked_us = now_us;
         vr->key_tries++;
     }
+    if (remb_due)
+        rtcp_write_remb(&w, vr->config.local_ssrc, vr->ssrc, remb_estimator_tell(&vr->remb, now_us));
     if (twcc_due && w.left >= TWCC_ROOM)
         twcc_write(&vr->transport, &w, vr->config.local_ssrc, vr->ssrc, now_us);
     return w.failed ? 0 : bw_len(&w);
@@ -188,6 +191,8 @@ int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us)
         t = nack_list_next_us(&vr->missing, vr->highest);
         next = t < next ? t : next;
     }
+    t = remb_estimator_due_us(&vr->remb);
+    next = t < next ? t : next;
     t = twcc_due_us(&vr->transport);
     next = t < next ? t : next;
     if (vr->holding && vr->hold_until_us < next)

@@ -32,6 +32,7 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
     nack_list_init(&vr->missing);
     reorder_init(&vr->reorder, !c->nack);
     twcc_recorder_init(&vr->transport);
+    remb_estimator_init(&vr->remb);
     vr->fec = c->fec_pt ? fec_decoder_new() : NULL;
     if ((c->fec_pt && !vr->fec) || !frame_assembly_init(&vr->frames)) {
         fec_decoder_free(&vr->fec);
@@ -430,6 +431,8 @@ void video_receiver_on_rtp(struct video_receiver *vr, const uint8_t *data, size_
     struct read_extensions ext = read_extensions(vr, &v, &p);
     if (vr->config.twcc && ext.has_twcc)
         twcc_record(&vr->transport, ext.twcc, len, now_us);
+    if (vr->config.remb && !vr->config.twcc && p.has_send_time)
+        remb_estimator_packet(&vr->remb, p.send_time, len, now_us);
     if (fec && !fec_decoder_repair(vr->fec, data, len))
         return;
     if (rtx && (!vr->started || !rtx_unwrap(&v, vr->config.pt, vr->ssrc)))

@@ -21,6 +21,7 @@ struct video_receiver_config {
     struct rtp_ext_ids ext;
     bool nack, pli, fir, rpsi; /* negotiated */
     bool twcc;            /* transport-wide feedback, with ext.twcc: negotiated */
+    bool remb;            /* negotiated; sent, with ext.abs_send_time, where twcc is not */
     bool decoder;         /* video_receiver_decoded will tell what is decoded; else what is given
                              out counts as shown */
     int64_t initial_rtt_us; /* until known; default 50 ms */

@@ -3,6 +3,7 @@
 #ifndef HEVCAST_JITTER_VIDEO_RECEIVER_STATE_H
 #define HEVCAST_JITTER_VIDEO_RECEIVER_STATE_H
 
+#include "cc/remb_estimator.h"
 #include "jitter/sender_clock.h"
 #include "jitter/frame_assembly.h"
 #include "jitter/nack_list.h"
@@ -36,6 +37,7 @@ struct video_receiver {
     struct frame_assembly frames;
     struct receive_stats reports;
     struct twcc_recorder transport;
+    struct remb_estimator remb; /* where there is no transport-wide feedback */
     struct sender_clock clock;
 
     int64_t rr_next_us;   /* INT64_MAX: no packet yet */

@@ -229,6 +229,20 @@ void rtcp_write_fir(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, u
     bw_u32(w, (uint32_t)seq_nr << 24);
 }
 
+void rtcp_write_remb(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, int64_t bps)
+{
+    uint32_t exponent = 0;
+    for (; bps >> exponent > 0x3ffff; exponent++) /* a mantissa of 18 bits */
+        ;
+    if (!begin(w, RTCP_PSFB, PSFB_APP, 20))
+        return;
+    bw_u32(w, ssrc);
+    bw_u32(w, 0); /* draft-alvestrand-rmcat-remb-03 section 2.2: unused */
+    bw_bytes(w, "REMB", 4);
+    bw_u32(w, 1u << 24 | exponent << 18 | (uint32_t)(bps >> exponent));
+    bw_u32(w, media_ssrc);
+}
+
 void rtcp_write_nack(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc,
                      const uint16_t *seq, int n)
 {

@@ -50,6 +50,7 @@ bool rtcp_remb(const struct rtcp_packet *p, int64_t *bps);
 void rtcp_write_sr(struct byte_writer *w, const struct rtcp_sender_info *s);
 void rtcp_write_rr(struct byte_writer *w, uint32_t ssrc, const struct rtcp_report *report, int n);
 void rtcp_write_sdes(struct byte_writer *w, uint32_t ssrc, const char *cname);
+void rtcp_write_remb(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, int64_t bps);
 void rtcp_write_bye(struct byte_writer *w, const uint32_t *ssrc, int n);
 void rtcp_write_pli(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc);
 void rtcp_write_rpsi(struct byte_writer *w, uint32_t ssrc, uint32_t media_ssrc, uint8_t pt,

@@ -3,7 +3,7 @@
 enum {
     TICK_US = 250,
     REFERENCE_TICKS = 256, /* 64 ms */
-    MIN_INTERVAL_US = 50000, MAX_INTERVAL_US = 100000,
+    MIN_INTERVAL_US = 50000, MAX_INTERVAL_US = 250000, DEFAULT_INTERVAL_US = 100000,
     FIRST_WAIT_US = 10000,  /* after a pause: time for the packets of one burst */
     FEEDBACK_BITS = 68 * 8, /* an average feedback packet with what carries it */
     SHARE = 20,             /* of the incoming rate: 5 % */
@@ -19,7 +19,7 @@ void twcc_recorder_init(struct twcc_recorder *r)
     memset(r, 0, sizeof *r);
     r->first_us = INT64_MAX;
     r->last_us = INT64_MIN;
-    r->interval_us = MAX_INTERVAL_US;
+    r->interval_us = DEFAULT_INTERVAL_US;
 }
 
 static int64_t *slot(struct twcc_recorder *r, int64_t seq)
@@ -71,9 +71,9 @@ int64_t twcc_due_us(const struct twcc_recorder *r)
 
 static void next_interval(struct twcc_recorder *r, int64_t now_us)
 {
-    int64_t elapsed = r->last_us == INT64_MIN ? MAX_INTERVAL_US : now_us - r->last_us;
+    int64_t elapsed = r->last_us == INT64_MIN ? DEFAULT_INTERVAL_US : now_us - r->last_us;
     if (elapsed > 1000000) /* a pause says nothing of the rate */
-        elapsed = MAX_INTERVAL_US;
+        elapsed = DEFAULT_INTERVAL_US;
     if (r->bytes > 0) {
         int64_t interval = (int64_t)FEEDBACK_BITS * SHARE * elapsed / (r->bytes * 8);
         r->interval_us = interval < MIN_INTERVAL_US   ? MIN_INTERVAL_US

@@ -23,7 +23,7 @@ struct twcc_recorder {
 void twcc_recorder_init(struct twcc_recorder *r);
 /* now_us >= 0. A packet that came late makes its range be reported again. */
 void twcc_record(struct twcc_recorder *r, uint16_t seq, size_t bytes, int64_t now_us);
-/* When feedback should go: 50 to 100 ms after the last, by the rate (libwebrtc gives it 5 % of
+/* When feedback should go: 50 to 250 ms after the last, by the rate (libwebrtc gives it 5 % of
  * the incoming rate), sooner when much waits; INT64_MAX: nothing to tell. */
 int64_t twcc_due_us(const struct twcc_recorder *r);
 /* One feedback packet, of what fits; at least 32 bytes must. Call while due. */

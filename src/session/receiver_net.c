@@ -194,6 +194,7 @@ int receiver_make_rtp(struct hevcast_receiver *r)
     c.fir = r->agreed.codec.fir;
     c.rpsi = r->agreed.codec.rpsi;
     c.twcc = r->agreed.codec.twcc;
+    c.remb = r->agreed.codec.remb;
     c.decoder = r->decode_queue != NULL;
     c.playout_min_us = r->config.playout_min_ms * INT64_C(1000);
     c.playout_max_us = r->config.playout_max_ms * INT64_C(1000);

@@ -4,6 +4,7 @@
 #include "../unit/core/test_util.h"
 
 #include "hevc/nal.h"
+#include "jitter/sender_clock.h"
 #include "jitter/video_receiver.h"
 #include "rtp/video_sender.h"
 #include "sim_path.h"
@@ -23,11 +24,19 @@ struct sim {
     uint64_t seed;
     int64_t pushed, given, keys;
     bool key_wanted;
+    int64_t dated, worst_date_us; /* capture times on our clock, and how wrong they were */
     /* Of what is shown. */
     int64_t last_pts_us, last_given_us, last_show_us, uneven_given_us, uneven_shown_us, held_us;
 };
 
-static uint64_t ntp_of(int64_t us) { return (uint64_t)us * 4294967296 / 1000000 + (1ull << 60); }
+/* The sender's clock: far from the receiver's, and 50 ppm faster. */
+static const int64_t OFFSET_US = 3900000000ll * 1000000;
+static uint64_t ntp_of(int64_t us) { return ntp_of_us(OFFSET_US + us + us / 20000); }
+static int64_t time_of(uint64_t ntp)
+{
+    int64_t us = us_of_ntp(ntp) - OFFSET_US;
+    return us - us / 20001;
+}
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t abs64(int64_t a) { return a < 0 ? -a : a; }
 
@@ -50,7 +59,7 @@ static void push(struct sim *m)
     au->pts_us = au->capture_us = m->now_us;
     au->pic_id = (uint64_t)++m->pushed;
     au->irap = key;
-    assert_true(video_sender_push(m->sender, au, 0, m->now_us));
+    assert_true(video_sender_push(m->sender, au, ntp_of(m->now_us), m->now_us));
     access_unit_unref(&au);
 }
 
@@ -63,6 +72,10 @@ static void note_given(struct sim *m, const struct access_unit *au)
         m->uneven_shown_us += abs64(au->show_us - m->last_show_us - step);
     }
     m->held_us += au->show_us - m->now_us;
+    m->dated += au->capture_us != 0;
+    int64_t error = abs64(au->capture_us - time_of(au->capture_ntp));
+    if (au->capture_us && error > m->worst_date_us)
+        m->worst_date_us = error;
     m->last_pts_us = au->pts_us;
     m->last_given_us = m->now_us;
     m->last_show_us = au->show_us;
@@ -137,7 +150,7 @@ static void open_sim(struct sim *m, uint64_t seed, bool nack, bool send_times)
     sc.rtx_ssrc = 0x2222;
     sc.pt = 49;
     sc.rtx_pt = 50;
-    sc.ext = (struct rtp_ext_ids){.abs_send_time = send_times ? 3 : 0};
+    sc.ext = (struct rtp_ext_ids){.abs_send_time = send_times ? 3 : 0, .abs_capture_time = 4};
     strcpy(sc.cname, "sim");
     m->sender = video_sender_new(&sc);
     struct video_receiver_config rc;
@@ -164,6 +177,7 @@ static void close_sim(struct sim *m)
 
 static void begin_measure(struct sim *m)
 {
+    m->dated = m->worst_date_us = 0;
     m->given = m->uneven_given_us = m->uneven_shown_us = m->held_us = 0;
 }
 
@@ -264,12 +278,50 @@ static void jitter_without_nack(void **state)
     }
 }
 
+/* The sender's clock is another, and drifts; the capture times are told on ours nevertheless. */
+static void capture_times(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t there_us, back_us, jitter_us, error_us;
+    } cases[] = {
+        {20000, 20000, 0, 1500},
+        {100, 100, 0, 1500},
+        {20000, 20000, 60000, 12000}, /* the shortest round trip of sixteen is not free of jitter */
+        {80000, 20000, 0, 31500},     /* half of what the directions differ by: not to be known */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sim m;
+        int64_t offset_us, error_us;
+        open_sim(&m, 7 + i, true, true);
+        m.path.delay_us = cases[i].there_us;
+        m.back.delay_us = cases[i].back_us;
+        m.path.jitter_us = cases[i].jitter_us;
+        run_for(&m, SECOND / 2);
+        assert_true(m.dated > 0); /* soon after the start */
+        run_for(&m, 20 * SECOND);
+        begin_measure(&m);
+        run_for(&m, 60 * SECOND);
+        assert_true(video_receiver_clock(m.receiver, m.now_us, &offset_us, &error_us));
+        print_message("%lld us there, %lld back, jitter %lld: wrong by %lld us at most, told +-%lld; "
+                      "round trip %lld us\n", (long long)cases[i].there_us,
+                      (long long)cases[i].back_us, (long long)cases[i].jitter_us,
+                      (long long)m.worst_date_us, (long long)error_us,
+                      (long long)video_receiver_rtt_us(m.receiver));
+        assert_int_equal(m.dated, m.given);
+        assert_true(m.worst_date_us <= cases[i].error_us);
+        assert_true(m.worst_date_us <= error_us + 2000);
+        close_sim(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jitter_comes_and_goes),
         cmocka_unit_test(jitter_and_loss),
         cmocka_unit_test(jitter_without_nack),
+        cmocka_unit_test(capture_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

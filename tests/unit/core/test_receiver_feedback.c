@@ -88,12 +88,49 @@ static void reordering_is_not_loss(void **state)
     stop(&f);
 }
 
+/* A sender with REMB and no transport-wide feedback is told when its queue grows. */
+static void remb(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    for (int twcc = 0; twcc < 2; twcc++) {
+        struct video_receiver_config c = receiver_config();
+        c.remb = true;
+        c.twcc = twcc;
+        c.ext.abs_send_time = 3;
+        start(&f, &c);
+        int64_t told = 0, bps;
+        int64_t sent_us = 1000000;
+        for (int i = 0; i < 600; i++) { /* sent at 2 Mb/s, carried at 1 Mb/s */
+            uint8_t p[1200] = {0x90, PT, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0xbe, 0xde, 0, 1, 3 << 4 | 2};
+            wr_be16(p + 2, (uint16_t)i);
+            wr_be32(p + 4, (uint32_t)i * 9000);
+            wr_be24(p + 17, (uint32_t)((sent_us << 18) / 1000000) & 0xffffff);
+            sent_us += 4800;
+            f.now_us += 9600;
+            video_receiver_on_rtp(f.vr, p, sizeof p, f.now_us);
+            uint8_t buf[1400];
+            size_t len;
+            while ((len = video_receiver_rtcp(f.vr, f.now_us, buf, sizeof buf))) {
+                struct byte_reader r = byte_reader_of(buf, len);
+                struct rtcp_packet q;
+                while (rtcp_next(&r, &q) > 0)
+                    if (rtcp_remb(&q, &bps))
+                        told = bps;
+            }
+        }
+        assert_true(twcc ? told == 0 : told > 600000 && told < 1000000);
+        stop(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(key_requests_back_off),
         cmocka_unit_test(key_requests_without_a_decoder),
         cmocka_unit_test(reordering_is_not_loss),
+        cmocka_unit_test(remb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

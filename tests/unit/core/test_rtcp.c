@@ -150,6 +150,17 @@ static void remb_vectors(void **state)
         assert_true(bps == cases[i].bps);
         b[12] = 'X';
         assert_false(rtcp_remb(&p, &bps));
+        b[12] = 'R';
+        if (bps == INT64_MAX)
+            continue;
+        uint8_t written[24];
+        struct byte_writer w = byte_writer_of(written, sizeof written);
+        rtcp_write_remb(&w, 1, 0x22, bps);
+        assert_int_equal(bw_len(&w), sizeof written);
+        assert_memory_equal(written, b, 16);
+        assert_int_equal(rd_be32(written + 20), 0x22);
+        p = only(written, sizeof written);
+        assert_true(rtcp_remb(&p, &bps) && bps == cases[i].bps);
     }
 }
 
