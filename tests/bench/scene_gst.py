@@ -63,7 +63,7 @@ def nal(kind, number, reference, t_us, size):
 
 
 def find_tag(data):
-    for m in re.finditer(rb"\0\0\1(.)\x01\xaf([0-9a-f]{40})", data, re.S):
+    for m in re.finditer(rb"\x00\x00\x01(.)\x01\xaf([0-9a-f]{40})", data, re.S):
         if m.group(1)[0] >> 1 < 32:
             t = m.group(2)
             whole = len(data) - m.start() - 3 == int(t[32:40], 16)
