@@ -74,6 +74,7 @@ function sized(w, h) {
 }
 
 function watching() {
+  performance.mark('first-picture');
   attempts = 0;
   reason = '';
   clearTimeout(nativeTimer);
