@@ -1,5 +1,5 @@
 """Films for browser_latency.py: 1920x1080 pictures of a scrolling terminal or of typing, each with its number in
-cells (cells.h) at the top left, encoded once by ffmpeg as HEVC, H.264 or VP8 with a key frame at the start alone."""
+cells (cells.h) at the top left, encoded once, with a search that finds the scroll, by ffmpeg as HEVC, H.264 or VP8 with a key frame at the start alone."""
 import os
 import struct
 import subprocess
@@ -10,9 +10,9 @@ import numpy as np
 W, H, CELL, CELLS, LINE = 1920, 1080, 16, 48, 12
 ENCODERS = {
     "hevc": ["-c:v", "libx265", "-preset", "superfast", "-tune", "zerolatency", "-x265-params",
-             "crf=26:bframes=0:keyint=-1:scenecut=0:repeat-headers=1:hrd=0:info=0:log-level=none", "-f", "hevc"],
+             "crf=28:me=star:merange=57:bframes=0:keyint=-1:scenecut=0:repeat-headers=1:hrd=0:info=0:log-level=none", "-f", "hevc"],
     "h264": ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "superfast", "-tune", "zerolatency", "-crf", "24", "-g", "9999",
-             "-x264-params", "scenecut=0:sliced-threads=0:aud=1:repeat-headers=1", "-f", "h264"],
+             "-x264-params", "me=umh:merange=64:scenecut=0:sliced-threads=0:aud=1:repeat-headers=1", "-f", "h264"],
     "ivf": ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "6", "-b:v", "8M", "-g", "9999", "-auto-alt-ref", "0",
             "-lag-in-frames", "0", "-f", "ivf"],
 }
