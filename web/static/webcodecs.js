@@ -39,7 +39,14 @@ function blueOf() {
 
 // What this browser's decoder is good for: null (nothing, or it says so and shows something else),
 // or {mender}, which is there when its blue has to be mended.
-export async function webCodecsForHevc() {
+let known = null;
+
+export function webCodecsForHevc() {
+  known ??= find();
+  return known;
+}
+
+async function find() {
   if (typeof VideoDecoder === 'undefined') return null;
   try {
     if (!(await VideoDecoder.isConfigSupported(configOf('hev1.1.6.L123.B0'))).supported) return null;
@@ -56,9 +63,11 @@ export async function webCodecsForHevc() {
 export class WebCodecsDecoder {
   name = 'WebCodecs';
 
-  // onPicture is called later; onError once, when this decoder is of no more use.
-  constructor({mender}, onPicture, onError) {
+  // onPicture is called later, with null for a picture that needless() says is not to be drawn; onError
+  // once, when this decoder is of no more use.
+  constructor({mender}, needless, onPicture, onError) {
     this.mender = mender;
+    this.needless = needless;
     this.onPicture = onPicture;
     this.codec = null;
     this.started = new Map();
@@ -83,7 +92,9 @@ export class WebCodecsDecoder {
     for (const t of this.started.keys()) if (t <= frame.timestamp) this.started.delete(t);
     const {displayWidth: width, displayHeight: height} = frame;
     try {
-      if (this.mender && /^BGR[AX]$/.test(frame.format)) {
+      if (this.needless(this.waiting - 1)) {
+        this.onPicture(null, began);
+      } else if (this.mender && /^BGR[AX]$/.test(frame.format)) {
         const pixels = await this.mender.rgba(frame, width, height);
         this.onPicture({width, height, rgba: () => pixels}, began);
       } else {

@@ -63,10 +63,10 @@ function decodingFailed(error) {
 async function makeDecoder() {
   const codecs = path === 'wasm' ? null : await webCodecsForHevc();
   if (codecs) {
-    const made = new WebCodecsDecoder(codecs, (picture, began) => {
+    const made = new WebCodecsDecoder(codecs, needless, (picture, began) => {
       if (decoder !== made) return; // of a connection that has ended
       count.decodeMs += began ? now() - began.at : 0;
-      show(picture, began?.frame, () => made.waiting > 2);
+      show(picture, began?.frame);
     }, (e) => {
       if (decoder === made) decodingFailed(e);
     });
@@ -83,11 +83,14 @@ async function makeVerified() {
   return made;
 }
 
-function show(picture, frame, moreWait) {
+// Too slow for every picture: the newest is what counts, and some motion.
+const needless = (waiting) => waiting > 2 && shown && now() - show.last < 50;
+
+// picture: null when it was decoded, and is not drawn.
+function show(picture, frame) {
   count.decoded++;
   totals.decoded++;
-  // Too slow for every picture: the newest is what counts, and some motion.
-  if (moreWait() && shown && now() - show.last < 50) {
+  if (!picture) {
     count.skipped++;
     return;
   }
@@ -152,7 +155,7 @@ function decodeOne(frame) {
   let ended = 0;
   decoder.decode(frame, (picture) => {
     ended = now();
-    show(picture, frame, () => queue.length > 2);
+    show(needless(queue.length) ? null : picture, frame);
   });
   count.decodeMs += (ended || now()) - began;
 }
