@@ -189,6 +189,14 @@ def test_copy(env, web, share):
         env.check(text == wanted, f"the clipboard has {text}")
 
 
+def test_unable(env, web, share):
+    """Paths that this browser does not have: a sentence that says which browser would do."""
+    for path, reason in (("native", "does not know H265"), ("webcodecs", "does not take HEVC")):
+        web.do("open", url=share.url + "?path=" + path)
+        page = web.wait_state("unable")
+        env.check(reason in page["text"] and "Safari 18" in page["detail"], f"{path}: {page['text']} {page['detail']}")
+
+
 def test_phone(env, web, share):
     open_page(web, share, width=390, height=844, deviceScaleFactor=3, isMobile=True, hasTouch=True)
     b = box(web)
@@ -214,6 +222,7 @@ def main():
         test_keys(env, web, share)
         test_accessible(env, web, share)
         test_copy(env, web, share)
+        test_unable(env, web, share)
         test_background(env, web, share)
         test_picture_in_picture(env, web, share)
         if kind == "chromium":

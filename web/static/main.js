@@ -110,6 +110,10 @@ function unable(reason) {
 function connect() {
   clearTimeout(timer);
   session?.end();
+  if (native && codecsOf('H265').length === 0) { // ?path=native
+    unable('its WebRTC does not know H265');
+    return;
+  }
   if (!native && !canCarrier) {
     unable('it neither decodes HEVC nor has what the page needs to do so');
     return;
