@@ -197,7 +197,8 @@ def shown(screen, pictures, show):
     p = subprocess.Popen([show, "%dx%d" % (screen.width, screen.height)], env=screen.env,
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     screen.children.append(p)
-    raw, first = os.path.join(screen.work, "raw"), True
+    p.stdout.readline()  # the window is there
+    raw, last = os.path.join(screen.work, "raw"), None
     for data in pictures:
         with open(raw, "wb") as f:
             f.write(data)
@@ -205,8 +206,8 @@ def shown(screen, pictures, show):
         p.stdin.flush()
         if p.stdout.readline().strip() != "ok":
             raise RuntimeError("xshow failed")
-        yield screen.settled() if first else screen.grab()  # the window comes up
-        first = False
+        last = screen.settled(last)
+        yield last
 
 
 def page(screen, rng, n):

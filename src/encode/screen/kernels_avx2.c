@@ -11,19 +11,6 @@
 
 #include <immintrin.h>
 
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
-
-#define K(name) avx2_##name
-#define KERNELS_BY_HAND
-#include "encode/screen/kernels_body.h"
-
-#define INLINE static inline __attribute__((always_inline))
-
 /* Pairs of entries of a matrix of n samples, for _mm_madd_epi16: of neighbouring columns of each
  * row, and of neighbouring rows of each column. */
 struct pairs {
@@ -48,13 +35,26 @@ static void make_pairs(struct pairs *t, const int16_t *matrix, int step, int n)
         }
 }
 
-/* Before main: several encoders may open at once. */
+/* Before main, since several encoders may open at once; on any processor, so not for AVX2. */
 __attribute__((constructor)) static void make_all_pairs(void)
 {
     for (int i = 0; i < 4; i++)
         make_pairs(&dct_pairs[i], kernels_dct[0], 32 << (3 - i), 4 << i);
     make_pairs(&dst_pairs, kernels_dst[0], 4, 4);
 }
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+
+#define K(name) avx2_##name
+#define KERNELS_BY_HAND
+#include "encode/screen/kernels_body.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 /* out[k][x] = (Σ_p left[p][k] · in[2p, 2p + 1][x] + round) >> shift for 8 columns from x on, of
  * every row k; `used`: rows of `in` that are not all 0. Both stages are of this shape. */
