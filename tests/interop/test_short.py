@@ -27,6 +27,10 @@ def main():
         env.check(True, "share reports viewer-joined, connected, viewer-left")
         ended = view.events("ended")
         env.check(len(ended) == 1 and ended[0]["reason"], f"view says that it ended: {ended}")
+        clock = {k: v for k, v in view.last_stats().items() if k.startswith(("clock", "rtt", "lat"))}
+        env.check(clock["clock_offset_known"] and clock["rtt_us"] > 0 and
+                  abs(clock["clock_offset_us"]) <= clock["clock_error_us"] + 20000,
+                  f"both clocks are compared by RTCP, and are one: {clock}")
 
         share.signal(signal.SIGINT)
         env.check(share.wait(10) == 0, "share ends with status 0 after Ctrl-C")

@@ -32,6 +32,8 @@ def wrong_usage(env):
                  ["view"], ["view", "http://127.0.0.1:9/", "http://127.0.0.1:9/"],
                  ["view", "not-a-url", "--no-window"],
                  ["view", "http://127.0.0.1:9/", "--frames", "0"],
+                 ["view", "http://127.0.0.1:9/", "--playout", "5"],
+                 ["view", "http://127.0.0.1:9/", "--playout", "200:100"],
                  ["view", "http://127.0.0.1:9/", "--raw", "-", "--stats", "-"],
                  ["view", "http://127.0.0.1:9/", "--raw", "-", "--y4m", "-"],
                  ["view", "http://127.0.0.1:9/", "--raw", "x", "--pix-fmt", "yuv9"]):
