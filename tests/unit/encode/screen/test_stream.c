@@ -101,7 +101,7 @@ static void test_random_streams(void **state)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     uint32_t count = 25;
 #else
-    uint32_t count = 150;
+    uint32_t count = 1000;
 #endif
     if (many)
         count = (uint32_t)strtoul(many, NULL, 10);
