@@ -6,6 +6,7 @@
 enum {
     HISTORY_PACKETS = 512, HISTORY_MAX = 16384,
     EXTRA_WINDOW_US = 500000,
+    BATCH_US = 2000,
     MIN_PAYLOAD = 64,
 };
 
@@ -212,10 +213,22 @@ bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packe
            (sender_fec_due(vs) && give_repair(vs, now_us, out)) || give_next(vs, now_us, out);
 }
 
+/* For how much the pacer is to have room before it is asked again. Media of 2 ms goes at once, so
+ * that a system call carries several packets; the last of it goes no later for that. */
+static size_t next_batch(const struct video_sender *vs)
+{
+    int64_t bytes = vs->pacer.bps * BATCH_US / 8000000, max = (int64_t)vs->config.max_burst_bytes / 2;
+    if (vs->resend_n > 0 || vs->again_n > 0)
+        return vs->config.max_packet;
+    bytes = bytes > max ? max : bytes;
+    bytes = bytes > vs->stats.queue_bytes ? vs->stats.queue_bytes : bytes;
+    return bytes > (int64_t)vs->config.max_packet ? (size_t)bytes : vs->config.max_packet;
+}
+
 int64_t video_sender_next_us(const struct video_sender *vs)
 {
     bool waits = anything_waits(vs, INT64_MIN);
-    int64_t next = waits ? pacer_next_us(&vs->pacer, vs->config.max_packet) : vs->tail.next_us;
+    int64_t next = waits ? pacer_next_us(&vs->pacer, next_batch(vs)) : vs->tail.next_us;
     next = vs->fec.close_us < next ? vs->fec.close_us : next;
     next = resend_again_us(vs) < next ? resend_again_us(vs) : next;
     if (!controlled(vs))

@@ -437,11 +437,10 @@ void viewer_pump(struct viewer *v)
     int64_t now = clock_now_us();
     struct rtp_packet p;
     while (video_sender_poll(v->rtp, now, &p)) {
-        peer_send_rtp(v->peer, p.data, p.len);
-        if (v->gone)
-            return;
+        peer_queue_rtp(v->peer, p.data, p.len);
         note_sent(v, &p, now);
     }
+    peer_flush(v->peer);
     uint8_t rtcp[512];
     size_t n;
     while ((n = video_sender_rtcp(v->rtp, now, ntp_from_real_us(clock_real_us()), rtcp,

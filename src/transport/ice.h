@@ -63,6 +63,9 @@ struct ice_ops {
     int (*add_remote_candidate)(struct ice *ice, const char *candidate);
     void (*remote_end_of_candidates)(struct ice *ice);
     int (*send)(struct ice *ice, const uint8_t *data, size_t len); /* bytes sent, or negative */
+    /* Datagrams of `segment` bytes each, the last one at most as long, in one system call where that
+     * works. 0; negative: none of them went, or not all are known to. May be NULL. */
+    int (*send_segments)(struct ice *ice, const uint8_t *data, size_t len, size_t segment);
     void (*selected_pair)(struct ice *ice, char *text, size_t len); /* for logs: types and addresses */
     /* Of ours, numeric: what the selected pair sends from; false: no pair, or a relayed one. */
     bool (*local_address)(struct ice *ice, char text[48]);

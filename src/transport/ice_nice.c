@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "transport/ice.h"
+#include "transport/udp_segment.h"
 
 #include <agent.h>
 #include <errno.h>
@@ -46,6 +47,12 @@ struct nice {
     bool closed, relays;
     bool credentials_set, ended; /* the peer's; ended: its candidates are complete */
     bool connected, failed;
+    /* The selected pair's own socket, for several datagrams at once. */
+    bool direct_known;       /* what follows is of the pair that is selected now */
+    bool segments_refused;   /* by the kernel or the device: one by one from then on */
+    int direct_fd;           /* borrows; -1: relayed, or not known: libnice sends */
+    struct sockaddr_storage direct_to;
+    socklen_t direct_to_len;
     int64_t consent_lost_us; /* the last time; 0: never */
     /* What came before the peer's credentials. */
     struct ice_candidate early[ICE_MAX_CANDIDATES];
@@ -146,6 +153,13 @@ static void on_state_changed(NiceAgent *agent, guint stream, guint component, gu
     default:
         break;
     }
+}
+
+static void on_new_pair(NiceAgent *agent, guint stream, guint component, NiceCandidate *local,
+                        NiceCandidate *remote, struct nice *n)
+{
+    (void)agent, (void)stream, (void)component, (void)local, (void)remote;
+    n->direct_known = false;
 }
 
 static void on_receive(NiceAgent *agent, guint stream, guint component, guint len, gchar *buf,
@@ -278,6 +292,7 @@ static int nice_open(struct ice **out, const struct ice_config *config)
     g_signal_connect(n->agent, "new-candidate-full", G_CALLBACK(on_new_candidate), n);
     g_signal_connect(n->agent, "candidate-gathering-done", G_CALLBACK(on_gathering_done), n);
     g_signal_connect(n->agent, "component-state-changed", G_CALLBACK(on_state_changed), n);
+    g_signal_connect(n->agent, "new-selected-pair-full", G_CALLBACK(on_new_pair), n);
     nice_agent_attach_recv(n->agent, n->stream, 1, loop_context(config->loop), on_receive, n);
     add_servers(n);
     *out = &n->base;
@@ -384,6 +399,64 @@ static int nice_send(struct ice *ice, const uint8_t *data, size_t len)
     return sent > 0 ? sent : ERR_IO; /* no sentence: it is counted, in a packet path */
 }
 
+static bool same_port(int fd, const NiceAddress *base)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof own;
+    NiceAddress address;
+    if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
+        return false;
+    nice_address_init(&address);
+    nice_address_set_from_sockaddr(&address, (const struct sockaddr *)&own);
+    return nice_address_get_port(&address) == nice_address_get_port(base);
+}
+
+/* Host and reflexive pairs have a UDP socket of their own; what is relayed has to be wrapped for
+ * its TURN server, which libnice does. */
+static void find_direct(struct nice *n)
+{
+    NiceCandidate *l, *r;
+    n->direct_known = true;
+    n->direct_fd = -1;
+    if (!nice_agent_get_selected_pair(n->agent, n->stream, 1, &l, &r)) {
+        n->direct_known = false;
+        return;
+    }
+    if (l->type == NICE_CANDIDATE_TYPE_RELAYED || l->transport != NICE_CANDIDATE_TRANSPORT_UDP)
+        return;
+    GSocket *s = nice_agent_get_selected_socket(n->agent, n->stream, 1);
+    if (!s || !same_port(g_socket_get_fd(s), &l->base_addr))
+        return;
+    memset(&n->direct_to, 0, sizeof n->direct_to);
+    nice_address_copy_to_sockaddr(&r->addr, (struct sockaddr *)&n->direct_to);
+    n->direct_to_len = nice_address_ip_version(&r->addr) == 6 ? sizeof(struct sockaddr_in6)
+                                                             : sizeof(struct sockaddr_in);
+    n->direct_fd = g_socket_get_fd(s);
+}
+
+static int nice_send_segments(struct ice *ice, const uint8_t *data, size_t len, size_t segment)
+{
+    struct nice *n = nice_of(ice);
+    if (!n->direct_known)
+        find_direct(n);
+    bool refused = n->direct_fd < 0 || (n->segments_refused && len > segment);
+    int rc = refused ? -EINVAL
+                     : udp_send_segments(n->direct_fd, &n->direct_to, n->direct_to_len, data, len,
+                                         segment);
+    if (rc == 0)
+        return 0;
+    if (rc == -EAGAIN || rc == -ENOBUFS)
+        return ERR_IO; /* the socket is full: one by one would not go either */
+    if (!refused && len > segment) {
+        LOG_INFO(ice, "no segmentation offload here (%s); packets go one by one", strerror(-rc));
+        n->segments_refused = true;
+    }
+    int failed = 0;
+    for (size_t at = 0; at < len; at += segment)
+        failed |= nice_send(ice, data + at, len - at < segment ? len - at : segment) < 0;
+    return failed ? ERR_IO : 0;
+}
+
 static const char *type_name(const NiceCandidate *c)
 {
     return nice_candidate_type_to_string(c->type);
@@ -457,6 +530,7 @@ const struct ice_ops ice_nice = {
     .add_remote_candidate = nice_add_remote_candidate,
     .remote_end_of_candidates = nice_remote_end,
     .send = nice_send,
+    .send_segments = nice_send_segments,
     .selected_pair = nice_selected_pair,
     .local_address = nice_local_address,
     .close = nice_close,

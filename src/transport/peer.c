@@ -6,6 +6,7 @@
 #include "transport/demux.h"
 #include "transport/dtls.h"
 #include "transport/srtp.h"
+#include "transport/udp_segment.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ enum {
     MAX_EARLY = 4, /* datagrams of DTLS: a client's first flight, some times over */
     MAX_EARLY_LEN = 1500,
     MAX_CANDIDATE = 256,
+    MAX_BATCH = 24576, /* more than a pacer's burst; 48 packets are as many as go at once */
 };
 
 /* One ICE agent. There are two while a restart goes on. */
@@ -55,6 +57,11 @@ struct peer {
     bool free_when_left;   /* peer_free was called by a callback */
     struct peer_stats stats;
     uint8_t scratch[SRTP_MAX_PACKET + SRTP_MAX_OVERHEAD];
+    /* Protected packets of one size that wait for peer_flush; the last one may be shorter. */
+    size_t batch_len, batch_segment;
+    int batch_packets;
+    bool batch_ended; /* by a shorter one */
+    uint8_t batch[MAX_BATCH + SRTP_MAX_PACKET + SRTP_MAX_OVERHEAD];
 };
 
 static void destroy(struct peer *p);
@@ -244,8 +251,28 @@ static void on_packet(void *ctx, uint8_t *data, size_t len)
     leave(p);
 }
 
+void peer_flush(struct peer *p)
+{
+    size_t len = p->batch_len;
+    int packets = p->batch_packets;
+    p->batch_len = 0;
+    p->batch_packets = 0;
+    p->batch_ended = false;
+    if (len == 0)
+        return;
+    struct ice *ice = p->active->ice;
+    int rc = ice && p->connected ? ice->ops->send_segments(ice, p->batch, len, p->batch_segment)
+                                 : ERR_IO;
+    p->stats.batches_sent++;
+    if (rc < 0)
+        p->stats.send_failed += packets;
+    else
+        p->stats.bytes_sent += (int64_t)len;
+}
+
 static int send_protected(struct peer *p, const uint8_t *data, size_t len, bool rtcp)
 {
+    peer_flush(p);
     if (!p->connected || len > SRTP_MAX_PACKET) {
         p->stats.send_failed++;
         return ERR_IO;
@@ -265,6 +292,34 @@ static int send_protected(struct peer *p, const uint8_t *data, size_t len, bool 
     }
     p->stats.bytes_sent += n;
     return 0;
+}
+
+void peer_queue_rtp(struct peer *p, const uint8_t *data, size_t len)
+{
+    if (!p->connected || len > SRTP_MAX_PACKET) {
+        p->stats.send_failed++;
+        return;
+    }
+    uint8_t *to = p->batch + p->batch_len;
+    memcpy(to, data, len);
+    int n = srtp_link_protect_rtp(p->srtp, to, len);
+    if (n < 0) {
+        p->stats.send_failed++;
+        LOG_RATE(peer, LOG_LEVEL_WARN, "not sent: %s", error_text());
+        return;
+    }
+    size_t size = (size_t)n;
+    if (p->batch_packets > 0 && (p->batch_ended || size > p->batch_segment)) {
+        peer_flush(p);
+        memmove(p->batch, to, size);
+    }
+    if (p->batch_packets == 0)
+        p->batch_segment = size;
+    p->batch_ended = size < p->batch_segment;
+    p->batch_len += size;
+    p->batch_packets++;
+    if (p->batch_packets == UDP_SEGMENTS_MAX || p->batch_len >= MAX_BATCH)
+        peer_flush(p);
 }
 
 int peer_send_rtp(struct peer *p, const uint8_t *data, size_t len)

@@ -22,6 +22,7 @@ struct peer_stats {
     int64_t unknown_packets, packets_before_keys;
     int64_t send_failed;    /* not connected, the socket full, or refused by SRTP */
     int64_t bytes_sent, bytes_received;
+    int64_t batches_sent;   /* system calls (or attempts) that peer_queue_rtp's packets took */
 };
 
 enum dtls_role { DTLS_UNDECIDED, DTLS_CLIENT, DTLS_SERVER }; /* client = a=setup:active */
@@ -66,6 +67,11 @@ bool peer_connected(const struct peer *p);
  * is sent again under its old sequence number must have the same bytes, header extensions too
  * (see transport/srtp.h); RTX has numbers of its own and is free of this. */
 int peer_send_rtp(struct peer *p, const uint8_t *data, size_t len);
+/* Protects a copy, and sends it with others of its size in one system call: when one of another
+ * size comes, when there are many, or at peer_flush, which is to follow in the same turn of the
+ * loop. Packets keep their order, with those of the other functions too. What fails is counted. */
+void peer_queue_rtp(struct peer *p, const uint8_t *data, size_t len);
+void peer_flush(struct peer *p);
 int peer_send_rtcp(struct peer *p, const uint8_t *data, size_t len);
 void peer_close(struct peer *p); /* close_notify; no callback comes any more */
 void peer_get_stats(const struct peer *p, struct peer_stats *out);
