@@ -230,6 +230,43 @@ static void history_lasts_a_second(void **state)
     video_sender_free(&vs);
 }
 
+static void report_highest(struct video_sender *vs, uint16_t seq, int64_t rtt_us, int64_t now)
+{
+    uint8_t buf[64];
+    struct byte_writer w = byte_writer_of(buf, sizeof buf);
+    struct rtcp_report r = {.ssrc = 0x1000, .highest_seq = 0x10000u + seq,
+                            .lsr = ntp_mid(ntp_at(now - rtt_us))};
+    rtcp_write_rr(&w, 9, &r, 1);
+    on_rtcp(vs, buf, bw_len(&w), now);
+}
+
+/* And three round trips, where these are longer. What was resent is not resent within one. */
+static void history_lasts_three_round_trips(void **state)
+{
+    (void)state;
+    struct video_sender_config c = config();
+    struct video_sender *vs = video_sender_new(&c);
+    struct rtp_packet p;
+    struct rtp_view v;
+    uint8_t buf[64];
+    int64_t now = 10000000;
+    push(vs, 100, now, now);
+    assert_true(video_sender_poll(vs, now, &p) && rtp_parse(p.data, p.len, &v));
+    uint16_t first = v.seq;
+    report_highest(vs, first, 600000, now + 1);
+    for (int i = 1; i <= 17; i++) {
+        now += 100000;
+        push(vs, 100, now, now);
+        assert_true(video_sender_poll(vs, now, &p));
+    }
+    size_t len = nack(buf, 0x1000, &first, 1); /* 1.7 s old */
+    assert_true(on_rtcp(vs, buf, len, now).nack);
+    assert_true(video_sender_poll(vs, now, &p) && p.retransmission);
+    assert_false(on_rtcp(vs, buf, len, now + 590000).nack);
+    assert_true(on_rtcp(vs, buf, len, now + 610000).nack);
+    video_sender_free(&vs);
+}
+
 static void key_requests(void **state)
 {
     (void)state;
@@ -414,16 +451,6 @@ static void tail_is_probed(void **state)
     }
     assert_true(video_sender_next_us(vs) == INT64_MAX); /* then a still screen costs nothing */
     video_sender_free(&vs);
-}
-
-static void report_highest(struct video_sender *vs, uint16_t seq, int64_t rtt_us, int64_t now)
-{
-    uint8_t buf[64];
-    struct byte_writer w = byte_writer_of(buf, sizeof buf);
-    struct rtcp_report r = {.ssrc = 0x1000, .highest_seq = 0x10000u + seq,
-                            .lsr = ntp_mid(ntp_at(now - rtt_us))};
-    rtcp_write_rr(&w, 9, &r, 1);
-    on_rtcp(vs, buf, bw_len(&w), now);
 }
 
 /* A report that knows the last packet ends the probes; one that does not, does not. With a known
@@ -622,6 +649,7 @@ int main(void)
         cmocka_unit_test(paces),
         cmocka_unit_test(answers_nacks),
         cmocka_unit_test(history_lasts_a_second),
+        cmocka_unit_test(history_lasts_three_round_trips),
         cmocka_unit_test(key_requests),
         cmocka_unit_test(reports_and_rtt),
         cmocka_unit_test(purge_leaves_no_gap),
