@@ -225,12 +225,19 @@ static size_t next_batch(const struct video_sender *vs)
     return bytes > (int64_t)vs->config.max_packet ? (size_t)bytes : vs->config.max_packet;
 }
 
+static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
+
 int64_t video_sender_next_us(const struct video_sender *vs)
 {
     bool waits = anything_waits(vs, INT64_MIN);
     int64_t next = waits ? pacer_next_us(&vs->pacer, next_batch(vs)) : vs->tail.next_us;
+    if (!waits && next != INT64_MAX) /* a tail probe is paced too */
+        next = later(next, pacer_next_us(&vs->pacer, vs->config.max_packet));
+    bool again = vs->again_n > 0 && (!vs->control || send_control_open(vs->control));
+    int64_t again_us = again ? later(resend_again_us(vs), pacer_next_us(&vs->pacer, vs->config.max_packet))
+                             : INT64_MAX;
     next = vs->fec.close_us < next ? vs->fec.close_us : next;
-    next = resend_again_us(vs) < next ? resend_again_us(vs) : next;
+    next = again_us < next ? again_us : next;
     if (!controlled(vs))
         return next;
     int64_t probe = send_control_probe_us(vs->control);

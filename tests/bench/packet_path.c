@@ -8,6 +8,7 @@
  * The numbers are of CPU time of the one thread. Over loopback the kernel's part of receiving is
  * done inside the send call, and counts there. libsrtp with NSS, as Debian builds it, allocates for
  * each packet by itself: that is counted apart. */
+#include "../unit/transport/netns.h"
 #include "../unit/transport/pair.h"
 
 #include "hevc/nal.h"
@@ -446,6 +447,8 @@ int main(int argc, char **argv)
     sets_len = f ? fread(sets, 1, sizeof sets, f) : 0;
     if (f)
         fclose(f);
+    if (!netns_enter()) /* else away from interfaces that come and go */
+        fprintf(stderr, "no network namespace of its own: over this machine's addresses\n");
     if (sets_len > 0 && strcmp(argv[2], "--soak") == 0)
         return soak(atoi(argv[3]));
     if (sets_len > 0 && strcmp(argv[2], "--bench") == 0)
