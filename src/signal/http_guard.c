@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -14,11 +15,14 @@ enum phase {
 };
 
 /* Lives as long as the GSocketAddress that it hangs on, which every message of the connection can
- * tell; it is in the guard's list until the socket is gone. */
+ * tell; it is in the guard's list until the socket is gone. Net thread alone, but for the end: a
+ * thread of GLib that did a TLS handshake may hold the last reference of either. */
 struct connection {
     struct http_guard *guard; /* NULL: not in a list any more */
     struct connection *next, *prev; /* oldest first */
-    GSocket *socket; /* weak */
+    GWeakRef socket;
+    GMainContext *_Atomic context; /* the net thread's; owns a reference until it is released */
+    atomic_bool released;
     char address[64];
     enum phase phase;
     int64_t deadline_us;
@@ -30,6 +34,7 @@ struct connection {
 struct http_guard {
     struct http_limits limits;
     SoupServer *server; /* borrows */
+    GMainContext *context; /* owns a reference; the net thread's */
     gulong started_handler;
     struct loop_timer *timer;
     int64_t timer_us;
@@ -57,8 +62,6 @@ static struct connection *connection_of(SoupServerMessage *msg)
     return remote ? g_object_get_data(G_OBJECT(remote), connection_key) : NULL;
 }
 
-static void socket_gone(gpointer data, GObject *where);
-
 static void unlink_connection(struct connection *c)
 {
     struct http_guard *g = c->guard;
@@ -68,23 +71,53 @@ static void unlink_connection(struct connection *c)
     *(c->next ? &c->next->prev : &g->last) = c->prev;
     g->count--;
     c->guard = NULL;
-    if (c->socket)
-        g_object_weak_unref(G_OBJECT(c->socket), socket_gone, c);
-    c->socket = NULL;
-}
-
-static void socket_gone(gpointer data, GObject *where)
-{
-    (void)where;
-    struct connection *c = data;
-    c->socket = NULL;
-    unlink_connection(c);
 }
 
 static void connection_free(gpointer data)
 {
-    unlink_connection(data);
-    g_free(data);
+    struct connection *c = data;
+    if (!atomic_load(&c->released))
+        g_main_context_unref(c->context);
+    unlink_connection(c);
+    g_weak_ref_clear(&c->socket);
+    g_free(c);
+}
+
+static gboolean once(gpointer data)
+{
+    (void)data;
+    return G_SOURCE_REMOVE;
+}
+
+/* On any thread. The list is the net thread's: what ends elsewhere is freed there, or with the
+ * context, when that is not run any more. */
+static void connection_release(gpointer data)
+{
+    struct connection *c = data;
+    GMainContext *context = atomic_load(&c->context);
+    if (g_main_context_is_owner(context)) {
+        connection_free(c);
+        return;
+    }
+    atomic_store(&c->released, true); /* all that was done with it here comes before */
+    GSource *source = g_idle_source_new();
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, once, c, connection_free);
+    g_source_attach(source, context);
+    g_source_unref(source);
+    g_main_context_unref(context); /* c would keep it for ever otherwise: it holds the source */
+}
+
+/* Those whose socket is gone. */
+static void prune(struct http_guard *g)
+{
+    for (struct connection *c = g->first, *next; c; c = next) {
+        next = c->next;
+        GSocket *socket = g_weak_ref_get(&c->socket);
+        if (!socket)
+            unlink_connection(c);
+        g_clear_object(&socket);
+    }
 }
 
 static void set_phase(struct connection *c, enum phase phase, int64_t timeout_us)
@@ -103,17 +136,21 @@ static void set_phase(struct connection *c, enum phase phase, int64_t timeout_us
 /* Makes libsoup's next read or write end; it then closes the connection itself. */
 static void cut(struct connection *c)
 {
-    if (c->cut || !c->socket)
+    GSocket *socket = c->cut ? NULL : g_weak_ref_get(&c->socket);
+    if (!socket)
         return;
     c->cut = true;
-    g_socket_shutdown(c->socket, TRUE, TRUE, NULL);
+    g_socket_shutdown(socket, TRUE, TRUE, NULL);
+    g_object_unref(socket); /* the last one: c may be gone */
 }
 
 static void on_timer(void *ctx)
 {
     struct http_guard *g = ctx;
     int64_t now_us = clock_now_us(), next_us = INT64_MAX;
-    for (struct connection *c = g->first; c; c = c->next) {
+    prune(g);
+    for (struct connection *c = g->first, *next; c; c = next) {
+        next = c->next;
         if (c->cut)
             continue;
         if (c->deadline_us <= now_us) {
@@ -201,6 +238,7 @@ struct http_guard *http_guard_new(struct loop *loop, SoupServer *server,
         g_free(g);
         return NULL;
     }
+    g->context = g_main_context_ref(loop_context(loop));
     g->started_handler =
         g_signal_connect(server, "request-started", G_CALLBACK(on_request_started), NULL);
     return g;
@@ -215,6 +253,7 @@ void http_guard_free(struct http_guard **guard)
     while (g->first)
         unlink_connection(g->first);
     loop_timer_free(&g->timer);
+    g_main_context_unref(g->context);
     g_free(g);
     *guard = NULL;
 }
@@ -241,6 +280,7 @@ bool http_guard_admit(struct http_guard *g, GSocket *socket, GSocketAddress *rem
         g_free(text);
     }
     int all = 0, same = 0; /* those that were cut are about to go */
+    prune(g);
     for (struct connection *c = g->first; c; c = c->next) {
         all += !c->cut;
         same += !c->cut && strcmp(c->address, address) == 0;
@@ -257,14 +297,14 @@ bool http_guard_admit(struct http_guard *g, GSocket *socket, GSocketAddress *rem
     }
     struct connection *c = g_new0(struct connection, 1);
     c->guard = g;
-    c->socket = socket;
+    g_weak_ref_init(&c->socket, socket);
     memcpy(c->address, address, sizeof address);
     c->prev = g->last;
     *(g->last ? &g->last->next : &g->first) = c;
     g->last = c;
     g->count++;
-    g_object_weak_ref(G_OBJECT(socket), socket_gone, c);
-    g_object_set_data_full(G_OBJECT(remote), connection_key, c, connection_free);
+    atomic_store(&c->context, g_main_context_ref(g->context)); /* last: whole for other threads */
+    g_object_set_data_full(G_OBJECT(remote), connection_key, c, connection_release);
     set_phase(c, PHASE_WAIT, g->limits.header_us);
     return true;
 }
@@ -290,4 +330,8 @@ void http_guard_writing(SoupServerMessage *msg)
         set_phase(c, PHASE_WRITE, c->guard->limits.write_us);
 }
 
-int http_guard_connections(const struct http_guard *g) { return g->count; }
+int http_guard_connections(struct http_guard *g)
+{
+    prune(g);
+    return g->count;
+}

@@ -41,6 +41,6 @@ void http_guard_handshaking(struct http_guard *g, GSocketAddress *remote);
 bool http_guard_too_large(SoupServerMessage *msg);
 /* The response is being written from now on. */
 void http_guard_writing(SoupServerMessage *msg);
-int http_guard_connections(const struct http_guard *g);
+int http_guard_connections(struct http_guard *g);
 
 #endif
