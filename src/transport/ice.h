@@ -33,6 +33,9 @@ struct ice_config {
     void (*on_gathered)(void *ctx);
     void (*on_state)(void *ctx, int state);
     void (*on_packet)(void *ctx, uint8_t *data, size_t len); /* data may be changed in place */
+    /* When the peer was last heard with keys that are its own (SRTP): then it still wants us,
+     * though checks of consent were lost. 0: never. NULL: nobody can tell. */
+    int64_t (*heard_us)(void *ctx);
     void *ctx;
 };
 /* The parts of a candidate that count here (RFC 8839 section 5.1). */

@@ -50,6 +50,7 @@ struct peer {
         uint8_t data[MAX_EARLY_LEN];
     } early[MAX_EARLY];
     int early_count;
+    int64_t heard_us; /* when the last authentic packet came; 0: none yet */
 
     bool connected;        /* and not over: packets may be sent */
     bool ended, closed;    /* on_end was called; peer_close was */
@@ -219,11 +220,11 @@ static void rtp_packet(struct peer *p, uint8_t *data, size_t len, bool rtcp)
         LOG_RATE(peer, LOG_LEVEL_INFO, "dropped: %s", error_text());
         return;
     }
-    if (rtcp)
-        p->config.on_rtcp(p->config.ctx, data, (size_t)n, clock_now_us());
-    else
-        p->config.on_rtp(p->config.ctx, data, (size_t)n, clock_now_us());
+    p->heard_us = clock_now_us();
+    (rtcp ? p->config.on_rtcp : p->config.on_rtp)(p->config.ctx, data, (size_t)n, p->heard_us);
 }
+
+static int64_t heard_us(void *ctx) { return ((struct leg *)ctx)->peer->heard_us; }
 
 static void on_packet(void *ctx, uint8_t *data, size_t len)
 {
@@ -434,6 +435,7 @@ static int leg_open(struct peer *p, struct leg *leg)
     config.on_gathered = on_gathered;
     config.on_state = on_state;
     config.on_packet = on_packet;
+    config.heard_us = heard_us;
     config.ctx = leg;
     *leg = (struct leg){.peer = p};
     return ice_nice.open(&leg->ice, &config);
