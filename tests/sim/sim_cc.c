@@ -1,12 +1,7 @@
 /* The congestion control with all that carries it: senders with their pacers and probes, receivers
  * with their feedback, and a bottleneck between them, in virtual time. The encoder is played by
  * a source of access units that follows the target and skips pictures, as session/ does. */
-#include "../unit/core/test_util.h"
-
-#include "hevc/nal.h"
-#include "jitter/video_receiver.h"
-#include "rtp/video_sender.h"
-#include "sim_path.h"
+#include "sim_flow.h"
 
 #include <math.h>
 
@@ -14,19 +9,12 @@ enum { FPS = 30, QUEUE_US = 100000, MAX_FLOWS = 2, KEY_GAP_US = 300000 };
 static const int64_t SECOND = 1000000;
 
 struct flow {
-    struct video_sender *sender;
-    struct video_receiver *receiver;
-    struct sim_link media, feedback;
-    int64_t last_at_us, feedback_at_us;
-    int64_t next_picture_us, begin_us, max_bps;
-    bool idle;           /* no pictures */
-    bool key_wanted;
+    struct sim_flow f;
+    int64_t next_picture_us, max_bps;
+    bool idle; /* no pictures */
     int64_t key_us;
     uint64_t pic_id;
-    int64_t media_bytes; /* of packets that arrived */
-    int64_t shown, worst_latency_us, longest_gap_us, last_shown_us, skipped, keys;
-    int64_t latency_since_us; /* the last time that a picture took longer than latency_limit_us */
-    int64_t latency_limit_us;
+    int64_t shown, skipped, keys;
 };
 
 struct world {
@@ -35,47 +23,33 @@ struct world {
     uint64_t seed;
     struct flow flow[MAX_FLOWS];
     int flows;
-    uint8_t *clip, *noise;
-    size_t clip_len;
+    struct sim_clip clip;
 };
 
-enum { NOISE = 4 << 20 };
-
-static uint64_t ntp_of(int64_t us) { return (uint64_t)us * 4294967296 / 1000000 + (1ull << 60); }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static void count_shown(void *arg, struct access_unit *au)
+{
+    struct flow *f = arg;
+    (void)au;
+    f->shown++;
+}
 
 static void open_flow(struct world *w, int64_t max_bps, int64_t begin_us, bool rtx)
 {
     struct flow *f = &w->flow[w->flows++];
     struct video_sender_config sc;
-    video_sender_default_config(&sc);
-    sc.ssrc = 0x1111;
-    sc.rtx_ssrc = 0x2222;
-    sc.pt = 49;
+    struct video_receiver_config rc;
+    sim_flow_configs(&sc, &rc);
     sc.rtx_pt = rtx ? 50 : 0;
-    sc.first_seq = 65000;
-    sc.aggregate = true;
     sc.ext = (struct rtp_ext_ids){.twcc = 2, .abs_send_time = 3};
     sc.cc = (struct cc_config){.start_bps = min64(3000000, max_bps), .min_bps = 100000,
                                .max_bps = max_bps};
-    strcpy(sc.cname, "sim");
-    f->sender = video_sender_new(&sc);
-    struct video_receiver_config rc;
-    video_receiver_default_config(&rc);
-    rc.local_ssrc = 0x3333;
-    rc.pt = 49;
-    rc.rtx_pt = sc.rtx_pt;
-    rc.ext = sc.ext;
-    rc.nack = rc.pli = rc.twcc = true;
-    f->receiver = video_receiver_new(&rc);
-    assert_non_null(f->sender);
-    assert_non_null(f->receiver);
+    rc.twcc = true;
+    f->f = (struct sim_flow){.path = &w->path, .back = &w->back, .given = count_shown, .arg = f,
+                             .key_wanted = true};
+    sim_flow_open(&f->f, &sc, &rc);
     f->max_bps = max_bps;
-    f->begin_us = f->next_picture_us = begin_us;
-    f->key_wanted = true;
+    f->next_picture_us = begin_us;
     f->key_us = -KEY_GAP_US;
-    f->last_shown_us = INT64_MAX;
-    f->latency_limit_us = INT64_MAX;
 }
 
 /* Other seeds than those that were looked at while constants were chosen: HEVCAST_SIM_SEEDS. */
@@ -95,46 +69,26 @@ static void open_world(struct world *w, uint64_t seed, int64_t bps, int64_t rtt_
                                 .seed = w->seed + 1};
     w->back = (struct sim_path){.bps = 10000000, .queue_ms = 500, .delay_us = rtt_us / 2,
                                 .seed = w->seed + 2};
-    w->clip = read_data("core/aud-98x54.hevc", &w->clip_len);
-    w->noise = malloc(NOISE);
-    memset(w->noise, 0x5a, NOISE);
+    w->clip = sim_clip_read();
 }
 
 static void close_world(struct world *w)
 {
-    for (int i = 0; i < w->flows; i++) {
-        struct flow *f = &w->flow[i];
-        video_sender_free(&f->sender);
-        video_receiver_free(&f->receiver);
-        sim_clear(&f->media);
-        sim_clear(&f->feedback);
-    }
-    free(w->clip);
-    free(w->noise);
+    for (int i = 0; i < w->flows; i++)
+        sim_flow_close(&w->flow[i].f);
+    free(w->clip.data);
 }
 
 static int64_t estimate(const struct flow *f)
 {
-    int64_t bps = video_sender_estimate_bps(f->sender);
+    int64_t bps = video_sender_estimate_bps(f->f.sender);
     return bps ? bps : min64(3000000, f->max_bps);
 }
 
 static void push_picture(struct world *w, struct flow *f, size_t bytes, bool key)
 {
-    struct access_unit *au = access_unit_new(bytes + 1024);
-    size_t pos = 0;
-    struct nal n;
-    while (key && annexb_next(w->clip, w->clip_len, &pos, &n) && !nal_is_vcl(nal_type(&n)))
-        if (nal_type(&n) != NAL_AUD)
-            assert_true(au_append_nal(au, n.data, n.len));
-    w->noise[0] = (uint8_t)((key ? NAL_IDR_W_RADL : NAL_TRAIL_R) << 1);
-    w->noise[1] = 1;
-    w->noise[2] = 0xaf;
-    assert_true(au_append_nal(au, w->noise, bytes < 100 ? 100 : bytes < NOISE ? bytes : NOISE));
-    au->pts_us = au->capture_us = w->now_us;
-    au->pic_id = ++f->pic_id;
-    au->irap = key;
-    assert_true(video_sender_push(f->sender, au, 0, w->now_us));
+    struct access_unit *au = sim_picture(&w->clip, key, bytes, w->now_us, ++f->pic_id);
+    assert_true(video_sender_push(f->f.sender, au, 0, w->now_us));
     access_unit_unref(&au);
 }
 
@@ -143,66 +97,19 @@ static void next_picture(struct world *w, struct flow *f)
     f->next_picture_us += SECOND / FPS;
     if (f->idle)
         return;
-    if (video_sender_queue_us(f->sender, w->now_us) > QUEUE_US) {
+    if (video_sender_queue_us(f->f.sender, w->now_us) > QUEUE_US) {
         f->skipped++;
         return;
     }
-    bool key = f->key_wanted && w->now_us - f->key_us >= KEY_GAP_US;
+    bool key = f->f.key_wanted && w->now_us - f->key_us >= KEY_GAP_US;
     double bytes = (double)estimate(f) * 0.95 / 8 / FPS * (0.7 + 0.6 * sim_random(&w->seed));
     if (key) {
-        f->key_wanted = false;
+        f->f.key_wanted = false;
         f->key_us = w->now_us;
         f->keys++;
         bytes *= 2;
     }
     push_picture(w, f, (size_t)bytes, key);
-}
-
-static void note_shown(struct world *w, struct flow *f, const struct access_unit *au)
-{
-    /* Only the RTP time is carried; the sender's offset is 0. */
-    int64_t sent_us = w->now_us - ((w->now_us - au->pts_us) % (INT64_C(4294967296) * 100 / 9));
-    int64_t latency = w->now_us - sent_us;
-    (void)latency;
-    if (f->last_shown_us != INT64_MAX && w->now_us - f->last_shown_us > f->longest_gap_us)
-        f->longest_gap_us = w->now_us - f->last_shown_us;
-    f->last_shown_us = w->now_us;
-    f->shown++;
-}
-
-static void exchange(struct world *w, struct flow *f)
-{
-    struct rtp_packet p;
-    struct sim_packet in;
-    struct access_unit *au;
-    uint8_t buf[1500];
-    size_t n;
-    int64_t now = w->now_us;
-    while (video_sender_poll(f->sender, now, &p))
-        sim_path_send(&w->path, &f->media, &f->last_at_us, p.data, p.len, now);
-    while ((n = video_sender_rtcp(f->sender, now, ntp_of(now), buf, sizeof buf)))
-        sim_path_send(&w->path, &f->media, &f->last_at_us, buf, n, now);
-    while (sim_receive(&f->media, now, &in)) {
-        bool bye;
-        f->media_bytes += (int64_t)in.len;
-        if (in.data[1] >= 192 && in.data[1] <= 223)
-            video_receiver_on_rtcp(f->receiver, in.data, in.len, now, &bye);
-        else
-            video_receiver_on_rtp(f->receiver, in.data, in.len, now);
-        free(in.data);
-    }
-    while ((au = video_receiver_poll(f->receiver, now))) {
-        note_shown(w, f, au);
-        access_unit_unref(&au);
-    }
-    while ((n = video_receiver_rtcp(f->receiver, now, buf, sizeof buf)))
-        sim_path_send(&w->back, &f->feedback, &f->feedback_at_us, buf, n, now);
-    while (sim_receive(&f->feedback, now, &in)) {
-        struct rtcp_events e;
-        video_sender_on_rtcp(f->sender, in.data, in.len, now, ntp_of(now), &e);
-        f->key_wanted |= e.key_wanted;
-        free(in.data);
-    }
 }
 
 static void run_until(struct world *w, int64_t end_us)
@@ -213,15 +120,11 @@ static void run_until(struct world *w, int64_t end_us)
             struct flow *f = &w->flow[i];
             if (w->now_us >= f->next_picture_us)
                 next_picture(w, f);
-            exchange(w, f);
+            sim_flow_exchange(&f->f, w->now_us);
         }
         for (int i = 0; i < w->flows; i++) {
             struct flow *f = &w->flow[i];
-            next = min64(next, f->next_picture_us);
-            next = min64(next, video_sender_next_us(f->sender));
-            next = min64(next, video_sender_rtcp_next_us(f->sender));
-            next = min64(next, video_receiver_next_us(f->receiver, w->now_us));
-            next = min64(next, min64(sim_next_us(&f->media), sim_next_us(&f->feedback)));
+            next = min64(next, min64(f->next_picture_us, sim_flow_next_us(&f->f, w->now_us)));
         }
         w->now_us = next > w->now_us ? next : w->now_us + 1;
         assert_true(++w->steps < 20000000); /* no busy loop */
@@ -250,7 +153,7 @@ static struct measure measure_for(struct world *w, int64_t us)
 static void report(const char *name, uint64_t seed, const struct world *w, const struct measure *m)
 {
     struct video_sender_stats s;
-    video_sender_get_stats(w->flow[0].sender, w->now_us, &s);
+    video_sender_get_stats(w->flow[0].f.sender, w->now_us, &s);
     print_message("%-28s seed %2d: use %5.1f %%, queue p50 %3d ms p95 %3d ms, estimate %5.2f Mb/s, "
                   "overflow %lld, keys %lld, skipped %lld, padding %lld of %lld, steps %lld\n",
                   name, (int)seed, 100 * m->use, m->p50_ms, m->p95_ms,
@@ -378,10 +281,10 @@ static void two_flows(void **state)
         open_flow(&w, 20000000, w.now_us, true);
         open_flow(&w, 20000000, w.now_us + 5 * SECOND + (int64_t)seed * 3777, true);
         run_for(&w, 30 * SECOND);
-        int64_t first = w.flow[0].media_bytes, second = w.flow[1].media_bytes;
+        int64_t first = w.flow[0].f.media_bytes, second = w.flow[1].f.media_bytes;
         struct measure m = measure_for(&w, 60 * SECOND);
-        first = w.flow[0].media_bytes - first;
-        second = w.flow[1].media_bytes - second;
+        first = w.flow[0].f.media_bytes - first;
+        second = w.flow[1].f.media_bytes - second;
         double share = (double)first / (double)(first + second);
         report("two flows", seed, &w, &m);
         print_message("shares %.0f:%.0f\n", 100 * share, 100 * (1 - share));

@@ -1,29 +1,18 @@
 /* A path with jitter that reorders, and the receiver's answer: no picture is lost by it, little is
  * asked for needlessly, motion is shown nearly as evenly as it was captured, and when the jitter
  * ends the delay is gone soon. In virtual time, with seeds. */
-#include "../unit/core/test_util.h"
-
-#include "hevc/nal.h"
-#include "jitter/sender_clock.h"
-#include "jitter/video_receiver.h"
-#include "rtp/video_sender.h"
-#include "sim_path.h"
+#include "sim_flow.h"
 
 enum { FPS = 30 };
 static const int64_t SECOND = 1000000;
 
 struct sim {
     int64_t now_us, next_picture_us;
-    struct video_sender *sender;
-    struct video_receiver *receiver;
     struct sim_path path, back;
-    struct sim_link media, feedback;
-    int64_t media_at_us, feedback_at_us;
-    uint8_t *clip;
-    size_t clip_len;
+    struct sim_flow f;
+    struct sim_clip clip;
     uint64_t seed;
-    int64_t pushed, given, keys;
-    bool key_wanted;
+    int64_t pushed, given;
     int64_t dated, worst_date_us; /* capture times on our clock, and how wrong they were */
     /* Of what is shown. */
     int64_t last_pts_us, last_given_us, last_show_us, uneven_given_us, uneven_shown_us, held_us;
@@ -37,34 +26,21 @@ static int64_t time_of(uint64_t ntp)
     int64_t us = us_of_ntp(ntp) - OFFSET_US;
     return us - us / 20001;
 }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t abs64(int64_t a) { return a < 0 ? -a : a; }
 
 static void push(struct sim *m)
 {
-    static uint8_t noise[20000];
-    bool key = m->pushed == 0 || m->key_wanted;
-    m->key_wanted = false;
-    struct access_unit *au = access_unit_new(30000);
-    size_t pos = 0, len = 100 + (size_t)(sim_random(&m->seed) * 15000); /* 1 to 13 packets */
-    struct nal n;
-    while (key && annexb_next(m->clip, m->clip_len, &pos, &n) && !nal_is_vcl(nal_type(&n)))
-        if (nal_type(&n) != NAL_AUD)
-            assert_true(au_append_nal(au, n.data, n.len));
-    memset(noise, 0x5a, sizeof noise);
-    noise[0] = (uint8_t)((key ? NAL_IDR_W_RADL : NAL_TRAIL_R) << 1);
-    noise[1] = 1;
-    noise[2] = 0xaf;
-    assert_true(au_append_nal(au, noise, len));
-    au->pts_us = au->capture_us = m->now_us;
-    au->pic_id = (uint64_t)++m->pushed;
-    au->irap = key;
-    assert_true(video_sender_push(m->sender, au, ntp_of(m->now_us), m->now_us));
+    bool key = m->pushed == 0 || m->f.key_wanted;
+    m->f.key_wanted = false;
+    size_t len = 100 + (size_t)(sim_random(&m->seed) * 15000); /* 1 to 13 packets */
+    struct access_unit *au = sim_picture(&m->clip, key, len, m->now_us, (uint64_t)++m->pushed);
+    assert_true(video_sender_push(m->f.sender, au, ntp_of(m->now_us), m->now_us));
     access_unit_unref(&au);
 }
 
-static void note_given(struct sim *m, const struct access_unit *au)
+static void note_given(void *arg, struct access_unit *au)
 {
+    struct sim *m = arg;
     int64_t step = au->pts_us - m->last_pts_us;
     assert_true(au->show_us >= m->now_us && au->show_us <= m->now_us + 200000);
     if (m->given++ > 0) {
@@ -81,41 +57,6 @@ static void note_given(struct sim *m, const struct access_unit *au)
     m->last_show_us = au->show_us;
 }
 
-static void exchange(struct sim *m)
-{
-    struct rtp_packet p;
-    struct sim_packet in;
-    struct access_unit *au;
-    uint8_t buf[1500];
-    size_t n;
-    int64_t now = m->now_us;
-    while (video_sender_poll(m->sender, now, &p))
-        sim_path_send(&m->path, &m->media, &m->media_at_us, p.data, p.len, now);
-    while ((n = video_sender_rtcp(m->sender, now, ntp_of(now), buf, sizeof buf)))
-        sim_path_send(&m->path, &m->media, &m->media_at_us, buf, n, now);
-    while (sim_receive(&m->media, now, &in)) {
-        bool bye;
-        if (in.data[1] >= 192 && in.data[1] <= 223)
-            video_receiver_on_rtcp(m->receiver, in.data, in.len, now, &bye);
-        else
-            video_receiver_on_rtp(m->receiver, in.data, in.len, now);
-        free(in.data);
-        while ((au = video_receiver_poll(m->receiver, now))) {
-            note_given(m, au);
-            access_unit_unref(&au);
-        }
-    }
-    while ((n = video_receiver_rtcp(m->receiver, now, buf, sizeof buf)))
-        sim_path_send(&m->back, &m->feedback, &m->feedback_at_us, buf, n, now);
-    while (sim_receive(&m->feedback, now, &in)) {
-        struct rtcp_events e;
-        video_sender_on_rtcp(m->sender, in.data, in.len, now, ntp_of(now), &e);
-        m->keys += e.key_wanted;
-        m->key_wanted |= e.key_wanted;
-        free(in.data);
-    }
-}
-
 static void run_for(struct sim *m, int64_t us)
 {
     int64_t end = m->now_us + us;
@@ -124,12 +65,8 @@ static void run_for(struct sim *m, int64_t us)
             push(m);
             m->next_picture_us += SECOND / FPS;
         }
-        exchange(m);
-        int64_t next = min64(end, m->next_picture_us);
-        next = min64(next, video_sender_next_us(m->sender));
-        next = min64(next, video_sender_rtcp_next_us(m->sender));
-        next = min64(next, video_receiver_next_us(m->receiver, m->now_us));
-        next = min64(next, min64(sim_next_us(&m->media), sim_next_us(&m->feedback)));
+        sim_flow_exchange(&m->f, m->now_us);
+        int64_t next = min64(end, min64(m->next_picture_us, sim_flow_next_us(&m->f, m->now_us)));
         m->now_us = next > m->now_us ? next : m->now_us + 1;
     }
 }
@@ -143,36 +80,23 @@ static void open_sim(struct sim *m, uint64_t seed, bool nack, bool send_times)
                                 .seed = m->seed + 1};
     m->back = (struct sim_path){.bps = 50000000, .queue_ms = 300, .delay_us = 20000,
                                 .seed = m->seed + 2};
-    m->clip = read_data("core/aud-98x54.hevc", &m->clip_len);
+    m->clip = sim_clip_read();
     struct video_sender_config sc;
-    video_sender_default_config(&sc);
-    sc.ssrc = 0x1111;
-    sc.rtx_ssrc = 0x2222;
-    sc.pt = 49;
-    sc.rtx_pt = 50;
-    sc.ext = (struct rtp_ext_ids){.abs_send_time = send_times ? 3 : 0, .abs_capture_time = 4};
-    strcpy(sc.cname, "sim");
-    m->sender = video_sender_new(&sc);
     struct video_receiver_config rc;
-    video_receiver_default_config(&rc);
-    rc.local_ssrc = 0x3333;
-    rc.pt = 49;
-    rc.rtx_pt = 50;
-    rc.ext = sc.ext;
+    sim_flow_configs(&sc, &rc);
+    sc.first_seq = 0;
+    sc.aggregate = false;
+    sc.ext = (struct rtp_ext_ids){.abs_send_time = send_times ? 3 : 0, .abs_capture_time = 4};
     rc.nack = nack;
-    rc.pli = true;
-    m->receiver = video_receiver_new(&rc);
-    assert_non_null(m->sender);
-    assert_non_null(m->receiver);
+    m->f = (struct sim_flow){.path = &m->path, .back = &m->back, .ntp_of = ntp_of,
+                             .given = note_given, .arg = m};
+    sim_flow_open(&m->f, &sc, &rc);
 }
 
 static void close_sim(struct sim *m)
 {
-    video_sender_free(&m->sender);
-    video_receiver_free(&m->receiver);
-    sim_clear(&m->media);
-    sim_clear(&m->feedback);
-    free(m->clip);
+    sim_flow_close(&m->f);
+    free(m->clip.data);
 }
 
 static void begin_measure(struct sim *m)
@@ -193,13 +117,13 @@ static void jitter_comes_and_goes(void **state)
         m.path.jitter_us = 60000;       /* ±30 ms, each packet by itself */
         run_for(&m, 5 * SECOND);
         begin_measure(&m);
-        video_sender_get_stats(m.sender, m.now_us, &s);
+        video_sender_get_stats(m.f.sender, m.now_us, &s);
         int64_t resent = s.packets_retransmitted, sent = s.packets_sent;
         run_for(&m, 30 * SECOND);
-        video_sender_get_stats(m.sender, m.now_us, &s);
+        video_sender_get_stats(m.f.sender, m.now_us, &s);
         resent = s.packets_retransmitted - resent;
         sent = s.packets_sent - sent;
-        int64_t delay_us = video_receiver_playout_us(m.receiver, m.now_us);
+        int64_t delay_us = video_receiver_playout_us(m.f.receiver, m.now_us);
         print_message("seed %d: %lld given, unevenness %.1f ms when complete, %.1f ms when shown, "
                       "held for %.1f ms, delay %.1f ms; %lld of %lld packets sent again\n",
                       (int)seed, (long long)m.given, (double)m.uneven_given_us / 1e3 / (double)m.given,
@@ -212,7 +136,7 @@ static void jitter_comes_and_goes(void **state)
         assert_true(resent * 20 < sent);
         m.path.jitter_us = 0;
         int64_t ended_us = m.now_us;
-        while (video_receiver_playout_us(m.receiver, m.now_us) > 0 && m.now_us < ended_us + 20 * SECOND)
+        while (video_receiver_playout_us(m.f.receiver, m.now_us) > 0 && m.now_us < ended_us + 20 * SECOND)
             run_for(&m, SECOND / 10);
         print_message("  no delay any more after %.1f s\n", (double)(m.now_us - ended_us) / 1e6);
         assert_true(m.now_us - ended_us <= 10 * SECOND);
@@ -220,10 +144,10 @@ static void jitter_comes_and_goes(void **state)
         begin_measure(&m);
         run_for(&m, 5 * SECOND);
         assert_int_equal(m.held_us, 0);
-        assert_true(m.keys <= 1); /* none but the first */
+        assert_true(m.f.key_requests <= 1); /* none but the first */
         assert_int_equal(m.path.lost + m.path.overflowed, 0);
         struct video_receiver_stats r;
-        video_receiver_get_stats(m.receiver, &r);
+        video_receiver_get_stats(m.f.receiver, &r);
         assert_int_equal(r.frames_dropped, 0);
         assert_true(r.frames_received >= m.pushed - 3);
         close_sim(&m);
@@ -245,14 +169,14 @@ static void jitter_and_loss(void **state)
         run_for(&m, 60 * SECOND);
         m.path.loss = m.path.jitter_us = 0;
         run_for(&m, SECOND);
-        video_receiver_get_stats(m.receiver, &r);
+        video_receiver_get_stats(m.f.receiver, &r);
         print_message("seed %d: %lld of %lld given, %lld packets lost on the path, %lld missing, "
                       "%lld came after all\n", (int)seed, (long long)r.frames_received,
                       (long long)m.pushed, (long long)m.path.lost, (long long)r.packets_lost,
                       (long long)r.packets_recovered);
         assert_int_equal(r.frames_dropped, 0);
         assert_true(r.frames_received >= m.pushed - 3);
-        assert_true(m.keys <= 1);
+        assert_true(m.f.key_requests <= 1);
         assert_true(r.packets_lost < 3 * m.path.lost);
         close_sim(&m);
     }
@@ -268,9 +192,9 @@ static void jitter_without_nack(void **state)
         open_sim(&m, seed, false, true);
         m.path.jitter_us = 40000;
         run_for(&m, 2 * SECOND);
-        video_receiver_get_stats(m.receiver, &before);
+        video_receiver_get_stats(m.f.receiver, &before);
         run_for(&m, 20 * SECOND);
-        video_receiver_get_stats(m.receiver, &after);
+        video_receiver_get_stats(m.f.receiver, &after);
         print_message("seed %d: %lld packets given up\n", (int)seed,
                       (long long)(after.packets_lost - before.packets_lost));
         assert_int_equal(after.frames_dropped, before.frames_dropped);
@@ -302,12 +226,12 @@ static void capture_times(void **state)
         run_for(&m, 20 * SECOND);
         begin_measure(&m);
         run_for(&m, 60 * SECOND);
-        assert_true(video_receiver_clock(m.receiver, m.now_us, &offset_us, &error_us));
+        assert_true(video_receiver_clock(m.f.receiver, m.now_us, &offset_us, &error_us));
         print_message("%lld us there, %lld back, jitter %lld: wrong by %lld us at most, told +-%lld; "
                       "round trip %lld us\n", (long long)cases[i].there_us,
                       (long long)cases[i].back_us, (long long)cases[i].jitter_us,
                       (long long)m.worst_date_us, (long long)error_us,
-                      (long long)video_receiver_rtt_us(m.receiver));
+                      (long long)video_receiver_rtt_us(m.f.receiver));
         assert_int_equal(m.dated, m.given);
         assert_true(m.worst_date_us <= cases[i].error_us);
         assert_true(m.worst_date_us <= error_us + 2000);

@@ -1,11 +1,6 @@
 /* A sender and a receiver joined by lossy, reordering, duplicating links. What comes out must be
  * whole, in order, and always with its references. */
-#include "../unit/core/test_util.h"
-
-#include "hevc/nal.h"
-#include "jitter/video_receiver.h"
-#include "rtp/video_sender.h"
-#include "sim_link.h"
+#include "sim_flow.h"
 
 enum { AUS = 300, FPS = 30, TAIL_US = 3000000 };
 
@@ -39,29 +34,17 @@ struct sim {
     const struct scenario *s;
     uint64_t seed;
     int64_t now_us;
-    struct video_sender *sender;
-    struct video_receiver *receiver;
-    struct sim_link media, feedback;
+    struct sim_flow f;
     struct access_unit *pushed[AUS];
     int n_pushed, last_given, given, keys_given;
-    bool key_wanted;
     int64_t last_key_us;
-    int key_requests;
-    uint8_t *clip;
-    size_t clip_len;
+    struct sim_clip clip;
 };
-
-static uint64_t ntp_of(int64_t us) { return (uint64_t)us * 4294967296 / 1000000 + (1ull << 60); }
 
 /* Parameter sets are real; slices are noise that holds no start code. */
 static struct access_unit *make_au(struct sim *m, int i, bool key)
 {
-    struct access_unit *au = access_unit_new(1024);
-    size_t pos = 0;
-    struct nal n;
-    while (key && annexb_next(m->clip, m->clip_len, &pos, &n) && !nal_is_vcl(nal_type(&n)))
-        if (nal_type(&n) != NAL_AUD)
-            assert_true(au_append_nal(au, n.data, n.len));
+    struct access_unit *au = sim_picture_begin(&m->clip, key, 0);
     int slices = 1 + (int)(sim_random(&m->seed) * 3);
     for (int k = 0; k < slices; k++) {
         size_t len = 3 + (size_t)(sim_random(&m->seed) * (key ? 150000 : 15000));
@@ -70,15 +53,12 @@ static struct access_unit *make_au(struct sim *m, int i, bool key)
         uint8_t *d = malloc(len);
         for (size_t b = 0; b < len; b++)
             d[b] = (uint8_t)(1 + (uint32_t)(sim_random(&m->seed) * 255));
-        d[0] = (uint8_t)((key ? NAL_IDR_W_RADL : NAL_TRAIL_R) << 1);
-        d[1] = 1;
-        d[2] = k == 0 ? 0xaf : 0x2f; /* first_slice_segment_in_pic_flag; PPS 0 */
+        sim_slice_header(d, key, k == 0);
         assert_true(au_append_nal(au, d, len));
         free(d);
     }
     au->pts_us = au->capture_us = m->now_us;
     au->pic_id = (uint64_t)i + 1;
-    au->irap = key;
     return au;
 }
 
@@ -86,15 +66,15 @@ static void push(struct sim *m)
 {
     int i = m->n_pushed, every = m->s->key_interval;
     bool key = i == 0 || (every && i % every == 0);
-    if (m->key_wanted && m->now_us - m->last_key_us >= 300000)
+    if (m->f.key_wanted && m->now_us - m->last_key_us >= 300000)
         key = true;
     if (key) {
-        m->key_wanted = false;
+        m->f.key_wanted = false;
         m->last_key_us = m->now_us;
     }
     m->pushed[i] = make_au(m, i, key);
     m->n_pushed++;
-    assert_true(video_sender_push(m->sender, m->pushed[i], ntp_of(m->now_us), m->now_us));
+    assert_true(video_sender_push(m->f.sender, m->pushed[i], sim_ntp(m->now_us), m->now_us));
 }
 
 static bool same_bytes(const struct access_unit *a, const struct access_unit *b)
@@ -103,8 +83,9 @@ static bool same_bytes(const struct access_unit *a, const struct access_unit *b)
 }
 
 /* Which of the pushed ones is it? Whole and later than the last; a gap only before an IRAP. */
-static void check_given(struct sim *m, struct access_unit *au)
+static void check_given(void *arg, struct access_unit *au)
 {
+    struct sim *m = arg;
     int i = m->last_given + 1;
     while (i < m->n_pushed && !same_bytes(au, m->pushed[i]))
         i++;
@@ -116,51 +97,12 @@ static void check_given(struct sim *m, struct access_unit *au)
     }
     assert_int_equal(au->irap, m->pushed[i]->irap);
     if (m->s->all_ext)
-        assert_true(au->capture_ntp == ntp_of(m->pushed[i]->pts_us));
+        assert_true(au->capture_ntp == sim_ntp(m->pushed[i]->pts_us));
     assert_int_equal(au->first_packet_us <= au->complete_us, true);
     m->last_given = i;
     m->given++;
     m->keys_given += au->irap;
 }
-
-static void exchange(struct sim *m)
-{
-    struct rtp_packet p;
-    uint8_t buf[1500];
-    size_t n;
-    int64_t now = m->now_us;
-    while (video_sender_poll(m->sender, now, &p)) {
-        assert_true(p.len <= 1200 + (p.retransmission ? 2 : 0));
-        sim_send(&m->media, p.data, p.len, now);
-    }
-    while ((n = video_sender_rtcp(m->sender, now, ntp_of(now), buf, sizeof buf)))
-        sim_send(&m->media, buf, n, now);
-    struct sim_packet in;
-    while (sim_receive(&m->media, now, &in)) {
-        bool bye;
-        if (in.data[1] >= 192 && in.data[1] <= 223)
-            video_receiver_on_rtcp(m->receiver, in.data, in.len, now, &bye);
-        else
-            video_receiver_on_rtp(m->receiver, in.data, in.len, now);
-        free(in.data);
-    }
-    struct access_unit *au;
-    while ((au = video_receiver_poll(m->receiver, now))) {
-        check_given(m, au);
-        access_unit_unref(&au);
-    }
-    while ((n = video_receiver_rtcp(m->receiver, now, buf, sizeof buf)))
-        sim_send(&m->feedback, buf, n, now);
-    while (sim_receive(&m->feedback, now, &in)) {
-        struct rtcp_events e;
-        video_sender_on_rtcp(m->sender, in.data, in.len, now, ntp_of(now), &e);
-        m->key_wanted |= e.key_wanted;
-        m->key_requests += e.key_wanted;
-        free(in.data);
-    }
-}
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void setup(struct sim *m, const struct scenario *s, uint64_t seed)
 {
@@ -169,16 +111,10 @@ static void setup(struct sim *m, const struct scenario *s, uint64_t seed)
     m->seed = seed * 0x9e3779b97f4a7c15u + 1;
     m->now_us = 5000000;
     m->last_given = -1;
-    m->clip = read_data("core/aud-98x54.hevc", &m->clip_len);
-    m->media = (struct sim_link){
-        {s->loss, s->duplicate, s->reorder, s->delay_us, s->reorder_us}, m->seed + 1};
-    m->feedback = (struct sim_link){{s->loss / 2, s->duplicate, 0, s->delay_us, 0}, m->seed + 2};
-
+    m->clip = sim_clip_read();
     struct video_sender_config sc;
-    video_sender_default_config(&sc);
-    sc.ssrc = 0x1111;
-    sc.rtx_ssrc = 0x2222;
-    sc.pt = 49;
+    struct video_receiver_config rc;
+    sim_flow_configs(&sc, &rc);
     sc.rtx_pt = s->rtx ? 50 : 0;
     sc.first_seq = (uint16_t)(65530 - seed); /* wraps at once */
     sc.first_rtx_seq = 65535;
@@ -187,21 +123,15 @@ static void setup(struct sim *m, const struct scenario *s, uint64_t seed)
     if (s->all_ext)
         sc.ext = (struct rtp_ext_ids){1, 2, 3, 4, 5, 6, 0};
     strcpy(sc.mid, "0");
-    strcpy(sc.cname, "sim");
-    m->sender = video_sender_new(&sc);
-    struct video_receiver_config rc;
-    video_receiver_default_config(&rc);
-    rc.local_ssrc = 0x3333;
-    rc.pt = 49;
-    rc.rtx_pt = sc.rtx_pt;
-    rc.ext = sc.ext;
     rc.nack = s->nack;
     rc.pli = !s->fir_only;
     rc.fir = true;
     rc.initial_rtt_us = 2 * s->delay_us + 1000;
-    m->receiver = video_receiver_new(&rc);
-    assert_non_null(m->sender);
-    assert_non_null(m->receiver);
+    m->f = (struct sim_flow){.given = check_given, .arg = m};
+    m->f.media = (struct sim_link){
+        {s->loss, s->duplicate, s->reorder, s->delay_us, s->reorder_us}, m->seed + 1};
+    m->f.feedback = (struct sim_link){{s->loss / 2, s->duplicate, 0, s->delay_us, 0}, m->seed + 2};
+    sim_flow_open(&m->f, &sc, &rc);
 }
 
 static void run(const struct scenario *s, uint64_t seed)
@@ -217,26 +147,23 @@ static void run(const struct scenario *s, uint64_t seed)
             if (m.n_pushed == AUS)
                 end = m.now_us + TAIL_US;
         }
-        exchange(&m);
+        sim_flow_exchange(&m.f, m.now_us);
         int64_t next = end;
         if (m.n_pushed < AUS)
             next = min64(next, next_push);
-        next = min64(next, video_sender_next_us(m.sender));
-        next = min64(next, video_sender_rtcp_next_us(m.sender));
-        next = min64(next, video_receiver_next_us(m.receiver, m.now_us));
-        next = min64(next, min64(sim_next_us(&m.media), sim_next_us(&m.feedback)));
+        next = min64(next, sim_flow_next_us(&m.f, m.now_us));
         m.now_us = next > m.now_us ? next : m.now_us + 1;
         assert_true(++steps < 2000000); /* no busy loop */
     }
 
     struct video_sender_stats ss;
     struct video_receiver_stats rs;
-    video_sender_get_stats(m.sender, m.now_us, &ss);
-    video_receiver_get_stats(m.receiver, &rs);
+    video_sender_get_stats(m.f.sender, m.now_us, &ss);
+    video_receiver_get_stats(m.f.receiver, &rs);
     print_message("%-36s seed %d: %d of %d given, %d keys, %d key requests; lost %.2f%%, "
                   "%lld resent, %lld not found, receiver lost %lld recovered %lld dup %lld rtt %lld, steps %lld\n",
-                  s->name, (int)seed, m.given, AUS, m.keys_given, m.key_requests,
-                  100.0 * (double)m.media.lost / (double)m.media.sent,
+                  s->name, (int)seed, m.given, AUS, m.keys_given, (int)m.f.key_requests,
+                  100.0 * (double)m.f.media.lost / (double)m.f.media.sent,
                   (long long)ss.packets_retransmitted, (long long)ss.nack_not_found,
                   (long long)rs.packets_lost, (long long)rs.packets_recovered,
                   (long long)rs.packets_duplicate, (long long)rs.rtt_us, (long long)steps);
@@ -250,22 +177,20 @@ static void run(const struct scenario *s, uint64_t seed)
         assert_true(m.given > AUS / 3);
     assert_true(m.last_given >= AUS - FPS); /* whatever happened, it goes on */
     if (s->no_key_requests)
-        assert_int_equal(m.key_requests, 0);
+        assert_int_equal((int)m.f.key_requests, 0);
     else
-        assert_true(m.key_requests > 0 && m.keys_given > 1);
+        assert_true((int)m.f.key_requests > 0 && m.keys_given > 1);
     if (s->nack) /* what is lost is asked for, and not much more */
         assert_true(ss.packets_retransmitted >= rs.packets_recovered &&
-                    ss.packets_retransmitted <= 2 * m.media.lost + rs.packets_duplicate + 10);
+                    ss.packets_retransmitted <= 2 * m.f.media.lost + rs.packets_duplicate + 10);
     int64_t rtt = 2 * s->delay_us;
     assert_true(ss.rtt_us >= rtt - 100 && ss.rtt_us <= rtt + 2000 + s->reorder_us);
 
     for (int i = 0; i < m.n_pushed; i++)
         access_unit_unref(&m.pushed[i]);
-    video_sender_free(&m.sender);
-    video_receiver_free(&m.receiver);
-    sim_clear(&m.media);
-    sim_clear(&m.feedback);
-    free(m.clip);
+    assert_true(m.f.longest <= 1200 && m.f.longest_again <= 1202);
+    sim_flow_close(&m.f);
+    free(m.clip.data);
 }
 
 static void all_scenarios(void **state)

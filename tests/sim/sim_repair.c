@@ -1,39 +1,25 @@
 /* Losses and what repairs them, in virtual time: a sender that follows its estimate, a path that
  * loses packets, a receiver. What counts is which pictures are shown, and how long it takes. */
-#include "../unit/core/test_util.h"
+#include "sim_flow.h"
 
-#include "hevc/nal.h"
-#include "jitter/video_receiver.h"
-#include "rtp/video_sender.h"
-#include "sim_path.h"
-
-enum { FPS = 30, QUEUE_US = 100000, KEY_GAP_US = 300000, MAX_PICTURES = 4000, SEEDS = 6, NOISE = 1 << 20 };
+enum { FPS = 30, QUEUE_US = 100000, KEY_GAP_US = 300000, MAX_PICTURES = 4000, SEEDS = 6 };
 static const int64_t SECOND = 1000000;
 
 struct world {
     int64_t now_us, steps;
     uint64_t seed;
     struct sim_path path, back;
-    struct sim_link media, feedback;
-    int64_t media_at_us, feedback_at_us;
-    struct video_sender *sender;
-    struct video_receiver *receiver;
+    struct sim_flow f;
     int64_t next_picture_us, gap_us;
     int64_t picture_bytes; /* 0: as many as the rate allows */
-    bool key_wanted;
     uint64_t pic_id;
     int64_t key_us, keys;
     int64_t media_bytes; /* of pictures */
     int64_t from_us, to_us; /* pictures of this time count */
     int64_t pushed, shown, skipped, last_shown_us, longest_gap_us;
     int64_t latency_us[MAX_PICTURES];
-    uint8_t *clip, *noise;
-    size_t clip_len;
+    struct sim_clip clip;
 };
-
-static uint64_t ntp_of(int64_t us) { return (uint64_t)us * 4294967296 / 1000000 + (1ull << 60); }
-static int64_t us_of(uint64_t ntp) { return (int64_t)((ntp - (1ull << 60)) * 1000000 >> 32); }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 struct setup {
     int64_t bps, rtt_us;
@@ -41,6 +27,17 @@ struct setup {
     bool no_twcc, fec;
     uint64_t seed;
 };
+
+static void note_shown(void *arg, struct access_unit *au)
+{
+    struct world *w = arg;
+    if (w->last_shown_us && w->now_us - w->last_shown_us > w->longest_gap_us)
+        w->longest_gap_us = w->now_us - w->last_shown_us;
+    w->last_shown_us = w->now_us;
+    int64_t captured_us = us_of_ntp(au->capture_ntp - sim_ntp(0));
+    if (w->shown < MAX_PICTURES && captured_us >= w->from_us && captured_us < w->to_us)
+        w->latency_us[w->shown++] = w->now_us - captured_us;
+}
 
 static void open_world(struct world *w, const struct setup *s)
 {
@@ -51,87 +48,50 @@ static void open_world(struct world *w, const struct setup *s)
                                 .loss = s->loss, .burst_loss = s->burst, .seed = w->seed + 1};
     w->back = (struct sim_path){.bps = 10000000, .queue_ms = 500, .delay_us = s->rtt_us / 2,
                                 .loss = (s->loss + s->burst) / 2, .seed = w->seed + 2};
-    w->clip = read_data("core/aud-98x54.hevc", &w->clip_len);
-    w->noise = malloc(NOISE);
-    memset(w->noise, 0x5a, NOISE);
+    w->clip = sim_clip_read();
     struct video_sender_config sc;
-    video_sender_default_config(&sc);
-    sc.ssrc = 0x1111;
-    sc.rtx_ssrc = 0x2222;
-    sc.pt = 49;
-    sc.rtx_pt = 50;
-    sc.first_seq = 65000;
-    sc.aggregate = true;
-    sc.ext = (struct rtp_ext_ids){.abs_send_time = 3, .abs_capture_time = 4};
-    if (!s->no_twcc)
-        sc.ext.twcc = 2;
-    sc.fec_pt = s->fec ? 51 : 0;
-    sc.fec_ssrc = 0x4444;
-    sc.cc = (struct cc_config){.start_bps = 3000000, .min_bps = 100000, .max_bps = 20000000};
-    strcpy(sc.cname, "sim");
-    w->sender = video_sender_new(&sc);
     struct video_receiver_config rc;
-    video_receiver_default_config(&rc);
-    rc.local_ssrc = 0x3333;
-    rc.pt = 49;
-    rc.rtx_pt = sc.rtx_pt;
-    rc.fec_pt = sc.fec_pt;
-    rc.ext = sc.ext;
-    rc.nack = rc.pli = true;
+    sim_flow_configs(&sc, &rc);
+    sc.ext = (struct rtp_ext_ids){.twcc = s->no_twcc ? 0 : 2, .abs_send_time = 3, .abs_capture_time = 4};
+    sc.fec_pt = s->fec ? 51 : 0;
+    sc.cc = (struct cc_config){.start_bps = 3000000, .min_bps = 100000, .max_bps = 20000000};
     rc.twcc = !s->no_twcc;
-    w->receiver = video_receiver_new(&rc);
-    assert_non_null(w->sender);
-    assert_non_null(w->receiver);
+    w->f = (struct sim_flow){.path = &w->path, .back = &w->back, .given = note_shown, .arg = w,
+                             .key_wanted = true};
+    sim_flow_open(&w->f, &sc, &rc);
     w->next_picture_us = w->now_us;
     w->gap_us = SECOND / FPS;
-    w->key_wanted = true;
     w->key_us = -KEY_GAP_US;
 }
 
 static void close_world(struct world *w)
 {
-    video_sender_free(&w->sender);
-    video_receiver_free(&w->receiver);
-    sim_clear(&w->media);
-    sim_clear(&w->feedback);
-    free(w->clip);
-    free(w->noise);
+    sim_flow_close(&w->f);
+    free(w->clip.data);
 }
 
 static void push_picture(struct world *w, size_t bytes, bool key)
 {
-    struct access_unit *au = access_unit_new(bytes + 1024);
-    size_t pos = 0;
-    struct nal n;
-    while (key && annexb_next(w->clip, w->clip_len, &pos, &n) && !nal_is_vcl(nal_type(&n)))
-        if (nal_type(&n) != NAL_AUD)
-            assert_true(au_append_nal(au, n.data, n.len));
-    w->noise[0] = (uint8_t)((key ? NAL_IDR_W_RADL : NAL_TRAIL_R) << 1);
-    w->noise[1] = 1;
-    w->noise[2] = 0xaf;
-    assert_true(au_append_nal(au, w->noise, bytes < 100 ? 100 : bytes < NOISE ? bytes : NOISE));
-    au->pts_us = au->capture_us = w->now_us;
-    au->pic_id = ++w->pic_id;
+    struct access_unit *au = sim_picture(&w->clip, key, bytes, w->now_us, ++w->pic_id);
     w->pushed += w->now_us >= w->from_us && w->now_us < w->to_us;
-    au->irap = key;
-    assert_true(video_sender_push(w->sender, au, ntp_of(w->now_us), w->now_us));
+    assert_true(video_sender_push(w->f.sender, au, sim_ntp(w->now_us), w->now_us));
     access_unit_unref(&au);
 }
 
 static void next_picture(struct world *w)
 {
     w->next_picture_us += w->gap_us;
-    if (video_sender_queue_us(w->sender, w->now_us) > QUEUE_US) {
+    if (video_sender_queue_us(w->f.sender, w->now_us) > QUEUE_US) {
         w->skipped++;
         return;
     }
-    bool key = w->key_wanted && w->now_us - w->key_us >= KEY_GAP_US;
-    int64_t bps = video_sender_media_bps(w->sender, w->now_us);
+    bool key = w->f.key_wanted && w->now_us - w->key_us >= KEY_GAP_US;
+    int64_t bps = video_sender_media_bps(w->f.sender, w->now_us);
     double bytes = (double)(bps ? bps : 3000000) * 0.95 / 8 / FPS * (0.7 + 0.6 * sim_random(&w->seed));
     if (w->picture_bytes)
         bytes = (double)w->picture_bytes;
     if (key) {
-        w->key_wanted = false;
+        w->f.key_wanted = false;
         w->key_us = w->now_us;
         w->keys++;
         bytes *= 2;
@@ -140,62 +100,14 @@ static void next_picture(struct world *w)
     push_picture(w, (size_t)bytes, key);
 }
 
-static void show(struct world *w, const struct access_unit *au)
-{
-    if (w->last_shown_us && w->now_us - w->last_shown_us > w->longest_gap_us)
-        w->longest_gap_us = w->now_us - w->last_shown_us;
-    w->last_shown_us = w->now_us;
-    int64_t captured_us = us_of(au->capture_ntp + 4295); /* a microsecond more: it was rounded */
-    if (w->shown < MAX_PICTURES && captured_us >= w->from_us && captured_us < w->to_us)
-        w->latency_us[w->shown++] = w->now_us - captured_us;
-}
-
-static void exchange(struct world *w)
-{
-    struct rtp_packet p;
-    struct sim_packet in;
-    struct access_unit *au;
-    uint8_t buf[1500];
-    size_t n;
-    int64_t now = w->now_us;
-    while (video_sender_poll(w->sender, now, &p))
-        sim_path_send(&w->path, &w->media, &w->media_at_us, p.data, p.len, now);
-    while ((n = video_sender_rtcp(w->sender, now, ntp_of(now), buf, sizeof buf)))
-        sim_path_send(&w->path, &w->media, &w->media_at_us, buf, n, now);
-    while (sim_receive(&w->media, now, &in)) {
-        bool bye;
-        if (in.data[1] >= 192 && in.data[1] <= 223)
-            video_receiver_on_rtcp(w->receiver, in.data, in.len, now, &bye);
-        else
-            video_receiver_on_rtp(w->receiver, in.data, in.len, now);
-        free(in.data);
-    }
-    while ((au = video_receiver_poll(w->receiver, now))) {
-        show(w, au);
-        access_unit_unref(&au);
-    }
-    while ((n = video_receiver_rtcp(w->receiver, now, buf, sizeof buf)))
-        sim_path_send(&w->back, &w->feedback, &w->feedback_at_us, buf, n, now);
-    while (sim_receive(&w->feedback, now, &in)) {
-        struct rtcp_events e;
-        video_sender_on_rtcp(w->sender, in.data, in.len, now, ntp_of(now), &e);
-        w->key_wanted |= e.key_wanted;
-        free(in.data);
-    }
-}
-
 static void run_for(struct world *w, int64_t us)
 {
     int64_t end_us = w->now_us + us;
     while (w->now_us < end_us) {
         if (w->now_us >= w->next_picture_us)
             next_picture(w);
-        exchange(w);
-        int64_t next = min64(end_us, w->next_picture_us);
-        next = min64(next, video_sender_next_us(w->sender));
-        next = min64(next, video_sender_rtcp_next_us(w->sender));
-        next = min64(next, video_receiver_next_us(w->receiver, w->now_us));
-        next = min64(next, min64(sim_next_us(&w->media), sim_next_us(&w->feedback)));
+        sim_flow_exchange(&w->f, w->now_us);
+        int64_t next = min64(end_us, min64(w->next_picture_us, sim_flow_next_us(&w->f, w->now_us)));
         w->now_us = next > w->now_us ? next : w->now_us + 1;
         assert_true(++w->steps < 20000000); /* no busy loop */
     }
@@ -267,9 +179,9 @@ static void keystrokes(void **state)
         run_for(&w, 4 * SECOND);
         count_for(&w, 200 * SECOND);
         struct video_sender_stats before, after;
-        video_sender_get_stats(w.sender, w.now_us, &before);
+        video_sender_get_stats(w.f.sender, w.now_us, &before);
         run_for(&w, 201 * SECOND);
-        video_sender_get_stats(w.sender, w.now_us, &after);
+        video_sender_get_stats(w.f.sender, w.now_us, &after);
         assert_int_equal(w.shown, w.pushed);
         assert_int_equal(w.keys, 0);
         worst = latency_us(&w, 1) > worst ? latency_us(&w, 1) : worst;
@@ -316,9 +228,9 @@ static void lossy_paths(void **state)
             open_world(&w, &s);
             run_for(&w, 8 * SECOND);
             count_for(&w, 30 * SECOND);
-            video_sender_get_stats(w.sender, w.now_us, &before);
+            video_sender_get_stats(w.f.sender, w.now_us, &before);
             run_for(&w, 30 * SECOND);
-            video_sender_get_stats(w.sender, w.now_us, &st);
+            video_sender_get_stats(w.f.sender, w.now_us, &st);
             int64_t carried = w.path.carried_bytes, coded = w.media_bytes;
             run_for(&w, 2 * SECOND); /* what is on its way */
             double part = (double)w.shown / (double)w.pushed;
