@@ -55,10 +55,12 @@ static inline struct video_sender *new_sender(uint32_t ssrc, uint16_t first_seq)
     return video_sender_new(&c);
 }
 
+/* c NULL: as receiver_config() has it. */
 static inline void start(struct fixture *f, const struct video_receiver_config *c)
 {
+    struct video_receiver_config usual = receiver_config();
     memset(f, 0, sizeof *f);
-    f->vr = video_receiver_new(c);
+    f->vr = video_receiver_new(c ? c : &usual);
     f->vs = new_sender(SSRC, 65530);
     f->clip = read_data("core/aud-98x54.hevc", &f->clip_len);
     f->now_us = 1000000;
@@ -126,6 +128,12 @@ static inline int given(struct fixture *f)
         access_unit_unref(&au);
     }
     return n;
+}
+
+static inline void given_key(struct fixture *f)
+{
+    key(f);
+    assert_int_equal(given(f), 1);
 }
 
 struct feedback {

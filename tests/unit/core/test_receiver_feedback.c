@@ -12,8 +12,7 @@ static void key_requests_back_off(void **state)
     int plis = 0, late = 0;
     int64_t begin = f.now_us;
     while (f.now_us < begin + 60000000) {
-        key(&f);
-        assert_int_equal(given(&f), 1);
+        given_key(&f);
         video_receiver_request_key(f.vr, f.now_us);
         int n = feedback(&f).pli;
         plis += n;
@@ -21,8 +20,7 @@ static void key_requests_back_off(void **state)
     }
     assert_true(plis >= 10 && plis <= 20); /* not 300 */
     assert_true(late >= 7 && late <= 9);   /* one in five seconds */
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    given_key(&f);
     video_receiver_decoded(f.vr);
     plis = 0;
     begin = f.now_us;
@@ -45,12 +43,10 @@ static void key_requests_without_a_decoder(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     for (int i = 0; i < 20; i++) {
         f.now_us += 200000;
-        key(&f);
-        assert_int_equal(given(&f), 1);
+        given_key(&f);
         video_receiver_request_key(f.vr, f.now_us);
         assert_int_equal(feedback(&f).pli, 1);
     }
@@ -62,10 +58,8 @@ static void reordering_is_not_loss(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    start(&f, NULL);
+    given_key(&f);
     int early = 0, later = 0;
     for (int i = 0; i < 300; i++) {
         make(&f, NAL_TRAIL_R, false, 8000);

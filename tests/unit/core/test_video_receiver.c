@@ -5,8 +5,7 @@ static void gives_access_units(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     assert_true(video_receiver_next_us(f.vr, 0) == INT64_MAX);
     int64_t first = 0;
     for (int i = 0; i < 3; i++) {
@@ -81,8 +80,7 @@ static void a_key_that_comes_in_is_not_asked_for(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     make(&f, NAL_IDR_W_RADL, true, 20000);
     for (int i = 0; i < f.n; i++) { /* 18 packets over 1.8 s */
         f.now_us += 100000;
@@ -100,8 +98,7 @@ static void loss_without_nack(void **state)
     struct video_receiver_config c = receiver_config();
     c.nack = false;
     start(&f, &c);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    given_key(&f);
     send(&f, NAL_TRAIL_R, false, 8000, 2);
     assert_int_equal(given(&f), 0);
     struct feedback fb = feedback(&f);
@@ -126,10 +123,8 @@ static void loss_is_repaired_or_given_up(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    start(&f, NULL);
+    given_key(&f);
     send(&f, NAL_TRAIL_R, false, 8000, 2);
     uint16_t missing = rd_be16(f.packet[2].data + 2);
     struct feedback fb = feedback(&f);
@@ -167,8 +162,7 @@ static void loss_is_repaired_or_given_up(void **state)
     }
     assert_int_equal(asked, 10);
     assert_true(plis >= 1 && plis <= 5);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    given_key(&f);
     stop(&f);
 }
 
@@ -177,8 +171,7 @@ static void skips_to_a_key(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     key(&f);
     delta(&f);
     assert_int_equal(given(&f), 2);
@@ -198,8 +191,7 @@ static void request_key_keeps_a_waiting_one(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     key(&f);
     delta(&f);
     key(&f);
@@ -237,8 +229,7 @@ static void markers(void **state)
     /* A sender that purged the end of an access unit: its numbers have no gap, but nothing with a
      * missing slice may be shown. */
     start(&f, &c);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    given_key(&f);
     struct access_unit *au = access_unit_new(5000);
     for (int slice = 0; slice < 3; slice++) {
         uint8_t d[1000];
@@ -259,8 +250,7 @@ static void markers(void **state)
     delta(&f);
     assert_int_equal(given(&f), 0);
     assert_int_equal(feedback(&f).pli, 1);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    given_key(&f);
     stop(&f);
 }
 
@@ -268,8 +258,7 @@ static void rasl_after_a_first_cra_are_left_out(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     send(&f, NAL_CRA, true, 2000, -1);
     send(&f, 8, false, 500, -1);
     send(&f, NAL_RASL_R, false, 500, -1);
@@ -285,8 +274,7 @@ static void parameter_sets_from_before(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     send(&f, NAL_IDR_W_RADL, false, 3000, -1); /* never seen: of no use */
     f.now_us += 10000;
     assert_int_equal(given(&f), 0);
@@ -310,10 +298,8 @@ static void probes_and_padding(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    start(&f, NULL);
+    given_key(&f);
     /* Padding takes sequence numbers of the media, in the middle of an access unit too. */
     make(&f, NAL_TRAIL_R, false, 3000);
     uint16_t seq = rd_be16(f.packet[0].data + 2);
@@ -342,8 +328,7 @@ static void sender_starts_again(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     key(&f);
     delta(&f);
     assert_int_equal(given(&f), 2);
@@ -378,10 +363,8 @@ static void sequence_jumps(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    start(&f, NULL);
+    given_key(&f);
     video_sender_free(&f.vs);
     f.vs = new_sender(SSRC, 30000); /* the same SSRC, elsewhere */
     make(&f, NAL_TRAIL_R, false, 1000);
@@ -407,8 +390,7 @@ static void memory_is_bounded(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     /* Nobody polls. */
     key(&f);
     for (int i = 0; i < 600; i++)
@@ -429,8 +411,7 @@ static void memory_is_bounded(void **state)
     key(&f);
     delta(&f);
     given(&f);
-    key(&f);
-    assert_int_equal(given(&f), 1);
+    given_key(&f);
     stop(&f);
 }
 
@@ -438,8 +419,7 @@ static void malformed_packets(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     key(&f);
     given(&f);
     /* Each packet of an access unit, cut anywhere, is survived. */
@@ -477,8 +457,7 @@ static void reports_regularly(void **state)
 {
     (void)state;
     static struct fixture f;
-    struct video_receiver_config c = receiver_config();
-    start(&f, &c);
+    start(&f, NULL);
     key(&f);
     struct feedback fb = feedback(&f);
     assert_int_equal(fb.rr, 1); /* at once */
