@@ -30,6 +30,8 @@ bool parse_int(const char *option, const char *text, long min, long max, int *ou
 bool parse_rate(const char *option, const char *text, int64_t *out_bps); /* 20M, 500k, 1.5M, 900 */
 bool parse_seconds(const char *option, const char *text, double *out);
 bool parse_port_range(const char *text, int *min, int *max);
+/* One of names (NULL-terminated), by its index. */
+bool parse_choice(const char *option, const char *text, const char *const *names, int *out);
 enum { COMMON_OPTION_BASE = 1000 };
 #define COMMON_SHORT_OPTIONS "hqv"
 #define COMMON_LONG_OPTIONS                                                                        \
@@ -67,6 +69,11 @@ void run_end(struct run *run);
 void run_write_json(struct run *run, void *object);
 /* The base of every event line: {"event":name,"t_us":…}. A cJSON *. */
 void *run_json_event(const char *name, int64_t t_us);
+struct json_number {
+    const char *name;
+    int64_t value;
+};
+void json_add_numbers(void *object, const struct json_number *numbers, size_t n);
 void json_add_stages(void *object, const hevcast_stage_stats *stages, int n);
 void json_add_queues(void *object, const hevcast_queue_stats *queues, int n);
 

@@ -71,15 +71,20 @@ struct share {
 /* Whether the machine has that encoder is found out later; a name that nobody has is wrong usage. */
 static bool parse_encoder(const char *arg, const char **out)
 {
-    static const char *const names[] = {"auto", "screen", "x265", "nvenc", "vaapi", "qsv"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (!strcmp(arg, names[i])) {
-            *out = arg;
-            return true;
-        }
-    }
-    fprintf(stderr, "hevcast: --encoder is auto, screen, x265, nvenc, vaapi or qsv, not \"%s\"\n", arg);
-    return false;
+    static const char *const names[] = {"auto", "screen", "x265", "nvenc", "vaapi", "qsv", NULL};
+    int i;
+    *out = arg;
+    return parse_choice("--encoder", arg, names, &i);
+}
+
+static bool parse_chroma(const char *arg, int *out)
+{
+    static const char *const names[] = {"420", "444", NULL};
+    int i;
+    if (!parse_choice("--chroma", arg, names, &i))
+        return false;
+    *out = i == 0 ? 420 : 444;
+    return true;
 }
 
 /* The source parses it again, against its screen; a test picture or a file would never look. */
@@ -104,13 +109,7 @@ static bool take_option(void *ctx, int c, const char *arg)
     case OPT_FPS: return parse_int("--fps", arg, 1, 240, &k->fps);
     case OPT_NO_CURSOR: k->cursor = false; return true;
     case OPT_ENCODER: return parse_encoder(arg, &k->encoder);
-    case OPT_CHROMA:
-        if (!parse_int("--chroma", arg, 420, 444, &k->chroma))
-            return false;
-        if (k->chroma == 420 || k->chroma == 444)
-            return true;
-        fprintf(stderr, "hevcast: --chroma is 420 or 444, not \"%s\"\n", arg);
-        return false;
+    case OPT_CHROMA: return parse_chroma(arg, &k->chroma);
     case OPT_BITRATE: return parse_rate("--bitrate", arg, &k->bitrate_bps);
     case OPT_MIN_BITRATE: return parse_rate("--min-bitrate", arg, &k->min_bitrate_bps);
     case OPT_QUEUE: return parse_int("--queue", arg, 1, 10000, &k->queue_ms);
@@ -158,20 +157,15 @@ static void on_event(void *ctx, const hevcast_event *e)
 
 static cJSON *stats_json(const hevcast_sender_stats *st, const hevcast_viewer_stats *v, int n)
 {
+    const struct json_number numbers[] = {
+        {"frames_captured", st->frames_captured}, {"frames_skipped", st->frames_skipped},
+        {"frames_encoded", st->frames_encoded}, {"keyframes", st->keyframes},
+        {"repairs_by_reference", st->repairs_by_reference}, {"bytes_sent", st->bytes_sent},
+        {"packets_sent", st->packets_sent}, {"packets_retransmitted", st->packets_retransmitted},
+        {"fec_bytes", st->fec_bytes}, {"target_bps", st->target_bps}, {"width", st->width},
+        {"height", st->height}, {"viewers", st->viewers}};
     cJSON *o = run_json_event("stats", st->t_us);
-    cJSON_AddNumberToObject(o, "frames_captured", (double)st->frames_captured);
-    cJSON_AddNumberToObject(o, "frames_skipped", (double)st->frames_skipped);
-    cJSON_AddNumberToObject(o, "frames_encoded", (double)st->frames_encoded);
-    cJSON_AddNumberToObject(o, "keyframes", (double)st->keyframes);
-    cJSON_AddNumberToObject(o, "repairs_by_reference", (double)st->repairs_by_reference);
-    cJSON_AddNumberToObject(o, "bytes_sent", (double)st->bytes_sent);
-    cJSON_AddNumberToObject(o, "packets_sent", (double)st->packets_sent);
-    cJSON_AddNumberToObject(o, "packets_retransmitted", (double)st->packets_retransmitted);
-    cJSON_AddNumberToObject(o, "fec_bytes", (double)st->fec_bytes);
-    cJSON_AddNumberToObject(o, "target_bps", (double)st->target_bps);
-    cJSON_AddNumberToObject(o, "width", st->width);
-    cJSON_AddNumberToObject(o, "height", st->height);
-    cJSON_AddNumberToObject(o, "viewers", st->viewers);
+    json_add_numbers(o, numbers, sizeof numbers / sizeof numbers[0]);
     cJSON *list = cJSON_AddArrayToObject(o, "viewer");
     for (int i = 0; i < n; i++) {
         cJSON *e = cJSON_CreateObject();

@@ -61,19 +61,20 @@ struct view {
 
 static bool parse_pix_fmt(const char *arg, enum hevcast_pix_fmt *out)
 {
-    static const struct {
-        const char *name;
-        enum hevcast_pix_fmt fmt;
-    } table[] = {{"i420", HEVCAST_PIX_I420}, {"i444", HEVCAST_PIX_I444}, {"nv12", HEVCAST_PIX_NV12},
-                 {"bgr24", HEVCAST_PIX_BGR24}, {"rgb24", HEVCAST_PIX_RGB24}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (!strcmp(arg, table[i].name)) {
-            *out = table[i].fmt;
-            return true;
-        }
-    }
-    fprintf(stderr, "hevcast: --pix-fmt is i420, i444, nv12, bgr24 or rgb24, not \"%s\"\n", arg);
-    return false;
+    static const char *const names[] = {"i420", "i444", "nv12", "bgr24", "rgb24", NULL};
+    static const enum hevcast_pix_fmt formats[] = {HEVCAST_PIX_I420, HEVCAST_PIX_I444, HEVCAST_PIX_NV12,
+                                                   HEVCAST_PIX_BGR24, HEVCAST_PIX_RGB24};
+    int i;
+    if (!parse_choice("--pix-fmt", arg, names, &i))
+        return false;
+    *out = formats[i];
+    return true;
+}
+
+static bool parse_on_resize(const char *arg, int *stop)
+{
+    static const char *const names[] = {"scale", "stop", NULL};
+    return parse_choice("--on-resize", arg, names, stop);
 }
 
 static bool parse_playout(const char *arg, int *min_ms, int *max_ms)
@@ -104,11 +105,10 @@ static bool take_option(void *ctx, int c, const char *arg)
         return true;
     case OPT_DECODER: k->decoder = arg; return true;
     case OPT_ON_RESIZE:
-        k->stop_on_resize = !strcmp(arg, "stop");
-        if (k->stop_on_resize || !strcmp(arg, "scale"))
-            return true;
-        fprintf(stderr, "hevcast: --on-resize is scale or stop, not \"%s\"\n", arg);
-        return false;
+        if (!parse_on_resize(arg, &n))
+            return false;
+        k->stop_on_resize = n;
+        return true;
     case OPT_BEARER: k->bearer = arg; return true;
     case OPT_TLS_PIN: k->tls_pin = arg; return true;
     case OPT_PLAYOUT: return parse_playout(arg, &k->playout_min_ms, &k->playout_max_ms);
@@ -161,10 +161,7 @@ static void on_event(void *ctx, const hevcast_event *e)
 
 static cJSON *stats_json(const hevcast_receiver_stats *st)
 {
-    const struct {
-        const char *name;
-        int64_t value;
-    } fields[] = {
+    const struct json_number numbers[] = {
         {"frames_received", st->frames_received}, {"frames_decoded", st->frames_decoded},
         {"frames_dropped", st->frames_dropped}, {"packets_received", st->packets_received},
         {"packets_lost", st->packets_lost}, {"packets_recovered", st->packets_recovered},
@@ -178,8 +175,7 @@ static cJSON *stats_json(const hevcast_receiver_stats *st)
         {"clock_error_us", st->clock_error_us},
         {"width", st->width}, {"height", st->height}, {"reconnects", st->reconnects}};
     cJSON *o = run_json_event("stats", st->t_us);
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        cJSON_AddNumberToObject(o, fields[i].name, (double)fields[i].value);
+    json_add_numbers(o, numbers, sizeof numbers / sizeof numbers[0]);
     cJSON_AddBoolToObject(o, "clock_offset_known", st->clock_offset_known);
     cJSON_AddNumberToObject(o, "fps", st->fps);
     cJSON_AddBoolToObject(o, "connected", st->connected);

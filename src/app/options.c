@@ -64,6 +64,21 @@ bool parse_port_range(const char *text, int *min, int *max)
     return false;
 }
 
+bool parse_choice(const char *option, const char *text, const char *const *names, int *out)
+{
+    for (int i = 0; names[i]; i++) {
+        if (!strcmp(text, names[i])) {
+            *out = i;
+            return true;
+        }
+    }
+    fprintf(stderr, "hevcast: %s is ", option);
+    for (int i = 0; names[i]; i++)
+        fprintf(stderr, "%s%s", i == 0 ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    fprintf(stderr, ", not \"%s\"\n", text);
+    return false;
+}
+
 int common_option(struct common_options *o, int c, const char *arg)
 {
     switch (c) {

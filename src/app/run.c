@@ -101,6 +101,12 @@ void *run_json_event(const char *name, int64_t t_us)
     return o;
 }
 
+void json_add_numbers(void *object, const struct json_number *numbers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        cJSON_AddNumberToObject(object, numbers[i].name, (double)numbers[i].value);
+}
+
 void json_add_stages(void *object, const hevcast_stage_stats *stages, int n)
 {
     char key[48];

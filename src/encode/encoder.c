@@ -69,6 +69,14 @@ void encoder_close(struct encoder **e)
     *e = NULL;
 }
 
+int encoder_check_picture(const struct encoder_config *config, const struct picture *pic)
+{
+    if (pic->width == config->width && pic->height == config->height && pic->fmt == config->fmt)
+        return 0;
+    return error_set(ERR_INVALID, "the encoder was opened for %dx%d, not %dx%d", config->width,
+                     config->height, pic->width, pic->height);
+}
+
 struct level {
     int idc;
     int64_t max_luma_ps, max_luma_sr, max_kbps; /* H.265 tables A.8 and A.9, Main tier */

@@ -68,6 +68,9 @@ int encoder_pick(const struct encoder_ops **out, const char *name, enum pix_fmt 
 int encoder_open(struct encoder **out, const struct encoder_ops *ops,
                  const struct encoder_config *config);
 void encoder_close(struct encoder **e);
+/* For encoders: is this a picture of the size and format that the encoder was opened for?
+ * 0 or ERR_INVALID. */
+int encoder_check_picture(const struct encoder_config *config, const struct picture *pic);
 
 /* level_idc (30 × level, as in the SPS) that size, rate and bitrate need, H.265 table A.8/A.9,
  * Main tier; and the most pictures of its picture buffer for that size (A.4.2). */

@@ -113,6 +113,8 @@ struct hevcast_sender {
 
 /* sender_capture.c */
 void *sender_capture_main(void *sender);
+/* An access unit that came coded, from a file or a program, into the statistics. Any thread. */
+void sender_count_coded(struct hevcast_sender *s, const struct access_unit *au);
 /* sender_encode.c */
 void *sender_encode_main(void *sender);
 /* sender_net.c; all on the net thread unless stated */

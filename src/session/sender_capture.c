@@ -103,6 +103,16 @@ static void capture_pictures(struct hevcast_sender *s)
     }
 }
 
+void sender_count_coded(struct hevcast_sender *s, const struct access_unit *au)
+{
+    pthread_mutex_lock(&s->stats_lock);
+    s->counters.frames_captured++;
+    s->counters.keyframes += au->irap;
+    s->counters.width = au->width;
+    s->counters.height = au->height;
+    pthread_mutex_unlock(&s->stats_lock);
+}
+
 static void capture_access_units(struct hevcast_sender *s)
 {
     if (s->waits_for_viewer && !wait_for_viewer(s))
@@ -129,12 +139,7 @@ static void capture_access_units(struct hevcast_sender *s)
             sleep_until(clock_now_us() + 1000);
             q = queue_get_stats(s->au_queue);
         }
-        pthread_mutex_lock(&s->stats_lock);
-        s->counters.frames_captured++;
-        s->counters.keyframes += au->irap;
-        s->counters.width = au->width;
-        s->counters.height = au->height;
-        pthread_mutex_unlock(&s->stats_lock);
+        sender_count_coded(s, au);
         queue_push(s->au_queue, au);
     }
 }

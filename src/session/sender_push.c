@@ -91,12 +91,7 @@ int hevcast_sender_push_access_unit(hevcast_sender *s, const hevcast_access_unit
     au->pts_us = in->pts_us;
     au->capture_us = au->encode_us = clock_now_us();
     au->pic_id = ++s->next_pic_id;
-    pthread_mutex_lock(&s->stats_lock);
-    s->counters.frames_captured++;
-    s->counters.keyframes += au->irap;
-    s->counters.width = au->width;
-    s->counters.height = au->height;
-    pthread_mutex_unlock(&s->stats_lock);
+    sender_count_coded(s, au);
     int r = queue_push(s->au_queue, au);
     atomic_store(&s->key_lost, r != QUEUE_OK);
     if (r != QUEUE_OK)

@@ -548,10 +548,8 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     struct screen *s = (struct screen *)e;
     const struct picture *pic = in->pic;
     *out = (struct encode_out){0};
-    if (pic->width != s->config.width || pic->height != s->config.height ||
-        pic->fmt != s->config.fmt)
-        return error_set(ERR_INVALID, "the encoder was opened for %dx%d, not %dx%d",
-                         s->config.width, s->config.height, pic->width, pic->height);
+    if (encoder_check_picture(&s->config, pic) < 0)
+        return ERR_INVALID;
     int64_t start_us = clock_now_us();
     bool key = in->key_wanted || !s->have || (s->lost && !memory_can_repair(&s->memory));
     bool repair = s->lost && !key;
