@@ -42,8 +42,10 @@ fuzz:
 	tools/install-packages build test fuzz
 	tools/fuzz
 
+# The build may have been configured with another prefix.
 install: all
-	meson install -C $(BUILD) --no-rebuild
+	meson configure $(BUILD) --prefix=$(PREFIX)
+	meson install -C $(BUILD)
 
 clean:
 	rm -rf build build-*
