@@ -1,5 +1,6 @@
 /* The kernels against the formulas of H.265 8.6.4.2, and the AVX2 ones against the plain ones. */
 #include "encode/screen/kernels.h"
+#include "formulas.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -38,35 +39,6 @@ static void test_matrix(void **state)
     }
 }
 
-static const int dst_matrix[4][4] = {
-    {29, 55, 74, 84}, {74, 74, 0, -74}, {84, -29, -74, 55}, {55, -84, 74, -29}};
-
-static int entry(int n, bool dst, int k, int i)
-{
-    return dst ? dst_matrix[k][i] : kernels_dct[k * 32 / n][i];
-}
-
-/* 8.6.4.2, as it is written: columns, clip, rows. */
-static void inverse_by_formula(const int16_t *coef, int16_t *res, int n, bool dst)
-{
-    static int64_t g[MOST];
-    for (int x = 0; x < n; x++)
-        for (int y = 0; y < n; y++) {
-            int64_t e = 0;
-            for (int k = 0; k < n; k++)
-                e += (int64_t)entry(n, dst, k, y) * coef[k * n + x];
-            e = (e + 64) >> 7;
-            g[y * n + x] = e < -32768 ? -32768 : e > 32767 ? 32767 : e;
-        }
-    for (int y = 0; y < n; y++)
-        for (int x = 0; x < n; x++) {
-            int64_t r = 0;
-            for (int k = 0; k < n; k++)
-                r += (int64_t)entry(n, dst, k, x) * g[y * n + k];
-            res[y * n + x] = (int16_t)((r + 2048) >> 12);
-        }
-}
-
 static void check_inverse(const struct kernels *k, int log2, bool dst, int spread)
 {
     static int16_t coef[MOST], want[MOST], got[MOST];
@@ -75,7 +47,7 @@ static void check_inverse(const struct kernels *k, int log2, bool dst, int sprea
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < cols; x++)
             coef[y * n + x] = (int16_t)(rng(2 * spread) - spread);
-    inverse_by_formula(coef, want, n, dst);
+    formula_inverse(coef, want, n, dst);
     if (dst)
         k->idst4(coef, got);
     else
@@ -108,7 +80,7 @@ static void test_forward(void **state)
                 res[j] = (int16_t)(i < 3 ? 255 - 510 * (i & 1) : rng(511) - 255);
             const struct kernels *k = kernels_best();
             (dst ? k->dst4 : k->dct[l - 2])(res, coef);
-            inverse_by_formula(coef, back, n, dst);
+            formula_inverse(coef, back, n, dst);
             for (int j = 0; j < n * n; j++)
                 if (abs(back[j] - res[j]) > 2 + n / 8)
                     fail_msg("size %d, dst %d: %d became %d", n, dst, res[j], back[j]);
