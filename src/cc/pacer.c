@@ -10,6 +10,8 @@ void pacer_init(struct pacer *p, int64_t bps, size_t burst_bytes)
     p->last_us = INT64_MIN;
 }
 
+void pacer_set_burst(struct pacer *p, size_t bytes) { p->burst = (int64_t)bytes * UBITS_PER_BYTE; }
+
 void pacer_set_rate(struct pacer *p, int64_t bps) { p->bps = bps < MIN_BPS ? MIN_BPS : bps; }
 
 static void drain(struct pacer *p, int64_t now_us)

@@ -14,6 +14,7 @@ struct pacer {
 };
 
 void pacer_init(struct pacer *p, int64_t bps, size_t burst_bytes);
+void pacer_set_burst(struct pacer *p, size_t bytes);
 /* Debt stays: what was sent drains at the new rate. */
 void pacer_set_rate(struct pacer *p, int64_t bps);
 /* May a packet of `bytes` go now? One always may when there is no debt. */

@@ -4,11 +4,12 @@
 
 #include <string.h>
 
-void nack_list_init(struct nack_list *l)
+void nack_list_init(struct nack_list *l, int64_t repeat_us)
 {
     memset(l, 0, sizeof *l);
     l->first = l->last = l->fresh = -1;
     l->retry_us = INT64_MAX;
+    l->repeat_us = repeat_us;
     l->margin_us = REORDER_MIN_US;
     l->margin_packets = REORDER_PACKETS;
 }
@@ -94,6 +95,20 @@ static int64_t retry_at(const struct nack_entry *e, int64_t interval_us)
     return e->tries < NACK_TRIES ? e->asked_us + interval_us : INT64_MAX;
 }
 
+static int64_t repeat_at(const struct nack_list *l, const struct nack_entry *e)
+{
+    return l->repeat_us > 0 && !e->repeated ? e->asked_us + l->repeat_us : INT64_MAX;
+}
+
+static void ask(struct nack_entry *e, bool again, int64_t now_us)
+{
+    e->repeated = again;
+    if (again)
+        return;
+    e->tries++;
+    e->asked_us = now_us;
+}
+
 int nack_list_due(struct nack_list *l, int64_t highest, int64_t now_us, int64_t interval_us,
                   uint16_t *seq, int max, int *first_time)
 {
@@ -104,8 +119,9 @@ int nack_list_due(struct nack_list *l, int64_t highest, int64_t now_us, int64_t 
     l->retry_us = INT64_MAX;
     for (int i = l->first; i >= 0; i = l->slot[i].next) {
         struct nack_entry *e = &l->slot[i];
-        bool due = e->tries ? now_us >= retry_at(e, interval_us)
-                            : nack_entry_overdue(l, e, highest, now_us);
+        bool retry = e->tries && now_us >= retry_at(e, interval_us);
+        bool again = e->tries && !retry && now_us >= repeat_at(l, e);
+        bool due = retry || again || (e->tries == 0 && nack_entry_overdue(l, e, highest, now_us));
         if (!due && e->tries == 0)
             break; /* those behind are later */
         if (due && n == max) {
@@ -116,12 +132,12 @@ int nack_list_due(struct nack_list *l, int64_t highest, int64_t now_us, int64_t 
             *first_time += e->tries == 0;
             if (i == l->fresh)
                 l->fresh = e->next;
-            e->tries++;
-            e->asked_us = now_us;
+            ask(e, again, now_us);
             seq[n++] = (uint16_t)e->seq;
         }
-        int64_t retry = retry_at(e, interval_us);
-        l->retry_us = retry < l->retry_us ? retry : l->retry_us;
+        int64_t next = repeat_at(l, e), retry_us = retry_at(e, interval_us);
+        next = retry_us < next ? retry_us : next;
+        l->retry_us = next < l->retry_us ? next : l->retry_us;
     }
     return n;
 }

@@ -17,6 +17,7 @@ struct nack_entry {
     int64_t seq;
     int64_t missing_us, asked_us; /* since when; last asked for */
     int tries;
+    bool repeated;   /* what asked for it last was sent a second time */
     int prev, next; /* slots; -1: none */
     bool used;
     bool repaired;   /* with used false: it may yet come as it was sent, too late to be of use */
@@ -27,11 +28,12 @@ struct nack_list {
     int first, last;
     int fresh;       /* the first that was never asked for; -1: none. All after it are fresh too */
     int64_t retry_us; /* no entry that was asked for is due before */
+    int64_t repeat_us;  /* what asks is sent again so long after, for it may be lost; 0: not */
     int64_t margin_us;  /* see jitter/reorder.h; the owner keeps them as they are there */
     int margin_packets;
 };
 
-void nack_list_init(struct nack_list *l);
+void nack_list_init(struct nack_list *l, int64_t repeat_us);
 /* seq is above all others, and less than NACK_LIST_MAX above the first. */
 void nack_list_add(struct nack_list *l, int64_t seq, int64_t now_us);
 struct nack_entry *nack_list_find(struct nack_list *l, int64_t seq); /* NULL: not missing */

@@ -9,6 +9,7 @@
 enum {
     START_HOLD_US = 10000,      /* the first packets may come in the wrong order, too */
     MAX_DROPOUT = 3000,         /* RFC 3550 A.1: a larger jump needs two packets to be believed */
+    NACK_REPEAT_US = 15000,
     OLD_SSRC_US = 2000000,      /* stragglers of a sender that started again */
     EARLY_ANSWERS = 8,          /* in a row: the path has become shorter */
 };
@@ -21,6 +22,13 @@ void video_receiver_default_config(struct video_receiver_config *c)
     c->playout_max_us = 200000;
 }
 
+/* A NACK that is lost costs a round trip, so it goes twice; a sender of ours, who speaks FEC, sends
+ * nothing twice for that. */
+static void forget_missing(struct video_receiver *vr)
+{
+    nack_list_init(&vr->missing, vr->config.fec_pt ? NACK_REPEAT_US : 0);
+}
+
 struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
 {
     struct video_receiver *vr = calloc(1, sizeof *vr);
@@ -29,7 +37,7 @@ struct video_receiver *video_receiver_new(const struct video_receiver_config *c)
     vr->config = *c;
     vr->rr_next_us = INT64_MAX;
     vr->key_asked_us = vr->key_progress_us = vr->rpsi_us = INT64_MIN;
-    nack_list_init(&vr->missing);
+    forget_missing(vr);
     reorder_init(&vr->reorder, !c->nack);
     twcc_recorder_init(&vr->transport);
     remb_estimator_init(&vr->remb);
@@ -163,7 +171,7 @@ void video_receiver_tick(struct video_receiver *vr, int64_t now_us)
 static void restart(struct video_receiver *vr, const struct media_packet *p)
 {
     packet_ring_clear(&vr->ring);
-    nack_list_init(&vr->missing);
+    forget_missing(vr);
     if (vr->started)
         frame_assembly_restart(&vr->frames);
     vr->expected = vr->highest = p->seq;

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { MIN_CROSSED = 3 }; /* with fewer, all pairs are the same */
+
 struct column {
     struct fec_mask mask;
     struct fec_parity parity;
@@ -13,6 +15,7 @@ struct column {
 
 struct block {
     int columns, packets;
+    bool crossed;
     uint32_t ssrc;
     uint16_t base;
     struct column column[FEC_COLUMNS];
@@ -52,9 +55,10 @@ static void exclusive_or(uint8_t *restrict to, const uint8_t *restrict from, siz
         to[i] ^= from[i];
 }
 
-static void begin(struct block *b, uint16_t seq, uint32_t ssrc, int columns)
+static void begin(struct block *b, uint16_t seq, uint32_t ssrc, int columns, bool crossed)
 {
     b->columns = columns < 1 ? 1 : columns > FEC_COLUMNS ? FEC_COLUMNS : columns;
+    b->crossed = crossed && b->columns >= MIN_CROSSED;
     b->base = seq;
     b->ssrc = ssrc;
     for (int i = 0; i < b->columns; i++) {
@@ -80,7 +84,23 @@ static void merge(struct column *c, const struct fec_parity *parity, const uint8
     c->parity.ts ^= parity->ts;
 }
 
-bool fec_encoder_add(struct fec_encoder *e, const uint8_t *packet, size_t len, int columns)
+/* The second column of packet i: from round to round of the first one at another distance. */
+static int other_column(const struct block *b, int i)
+{
+    int distance = 1 + i / b->columns % (b->columns / 2);
+    return (i + distance) % b->columns;
+}
+
+static void protect(struct block *b, int i, int column, const struct fec_parity *parity,
+                    const uint8_t *data, size_t len)
+{
+    struct column *c = &b->column[column];
+    fec_mask_set(&c->mask, i);
+    merge(c, parity, data, len);
+}
+
+bool fec_encoder_add(struct fec_encoder *e, const uint8_t *packet, size_t len, int columns,
+                     bool crossed)
 {
     struct block *b = &e->block[e->open];
     uint16_t seq = rd_be16(packet + 2);
@@ -90,14 +110,14 @@ bool fec_encoder_add(struct fec_encoder *e, const uint8_t *packet, size_t len, i
         return false;
     }
     if (b->packets == 0)
-        begin(b, seq, rd_be32(packet + 8), columns);
+        begin(b, seq, rd_be32(packet + 8), columns, crossed);
     size_t tail = len - RTP_HEADER_LEN;
-    struct column *c = &b->column[b->packets % b->columns];
+    int i = b->packets++;
     struct fec_parity parity = {.first = {packet[0] & 0x3f, packet[1]}, .length = (uint16_t)tail,
                                 .ts = rd_be32(packet + 4)};
-    fec_mask_set(&c->mask, b->packets);
-    merge(c, &parity, packet + RTP_HEADER_LEN, tail);
-    b->packets++;
+    protect(b, i, i % b->columns, &parity, packet + RTP_HEADER_LEN, tail);
+    if (b->crossed)
+        protect(b, i, other_column(b, i), &parity, packet + RTP_HEADER_LEN, tail);
     return true;
 }
 
@@ -108,8 +128,9 @@ void fec_encoder_close(struct fec_encoder *e, int repairs)
     struct block *b = &e->block[e->open];
     if (b->packets == 0)
         return;
+    /* Of a crossed block that ends early, the last column in use may say nothing new. */
     int used = b->packets < b->columns ? b->packets : b->columns;
-    repairs = repairs < 1 ? 1 : repairs > used ? used : repairs;
+    repairs = repairs < 1 ? 1 : repairs > used || b->crossed ? used : repairs;
     for (int i = repairs; i < used; i++) {
         struct column *c = &b->column[i % repairs];
         merge(c, &b->column[i].parity, b->column[i].data, b->column[i].len);

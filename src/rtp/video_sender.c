@@ -7,6 +7,7 @@ enum {
     HISTORY_PACKETS = 512, HISTORY_MAX = 16384,
     EXTRA_WINDOW_US = 500000,
     BATCH_US = 2000,
+    BURST_US = 4000, MIN_BURST = 4800,
     MIN_PAYLOAD = 64,
 };
 
@@ -186,13 +187,23 @@ static bool anything_waits(const struct video_sender *vs, int64_t now_us)
            resend_again_us(vs) <= now_us;
 }
 
+/* At the rate that feedback found. What goes at once waits in the path, and what is asked for again
+ * waits behind it: on a slow path only a little does. */
+static void pace(struct video_sender *vs, int64_t bps)
+{
+    int64_t burst = bps * BURST_US / 8000000, most = (int64_t)vs->config.max_burst_bytes;
+    burst = burst < MIN_BURST ? MIN_BURST : burst;
+    pacer_set_rate(&vs->pacer, bps);
+    pacer_set_burst(&vs->pacer, (size_t)(burst < most ? burst : most));
+}
+
 bool video_sender_poll(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
     sender_fec_poll(vs, now_us);
     if (controlled(vs)) {
         send_control_poll(vs->control, now_us);
         if (has_feedback(vs))
-            pacer_set_rate(&vs->pacer, vs->control->cc->pacing_bps);
+            pace(vs, vs->control->cc->pacing_bps);
         else if (video_sender_estimate_bps(vs) == 0)
             pacer_set_rate(&vs->pacer, vs->config.pacing_bps);
         if (give_cluster(vs, now_us, out))

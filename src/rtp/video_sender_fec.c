@@ -5,6 +5,7 @@
 
 enum {
     REPAIR_AFTER = 4,   /* media packets between two repair packets, while media waits */
+    MIN_BLOCK = 4,      /* packets, of crossed columns, unless no more comes soon */
     ORDER_MARGIN = 16,  /* packets that may yet have come out of order */
 };
 
@@ -33,6 +34,14 @@ static void close_block(struct sender_fec *f)
     f->since_repair = 0;
 }
 
+/* Of the picture of which a packet of len bytes just goes, about. */
+static int packets_left(struct video_sender *vs, size_t len)
+{
+    const struct waiting_au *w = waiting_head(vs);
+    int64_t bytes = w ? w->bytes - (int64_t)len : 0, most = (int64_t)(vs->max_payload + vs->layout.header_len);
+    return bytes > 0 ? (int)((bytes + most - 1) / most) : 0;
+}
+
 void sender_fec_media(struct video_sender *vs, const uint8_t *packet, size_t len, bool last,
                       int64_t now_us)
 {
@@ -40,11 +49,12 @@ void sender_fec_media(struct video_sender *vs, const uint8_t *packet, size_t len
     if (!vs->control)
         return;
     if (!f->encoder || fec_encoder_open(f->encoder) == 0)
-        fec_control_plan(&f->control, vs->stats.rtt_us, &f->plan);
+        fec_control_plan(&f->control, vs->stats.rtt_us, 1 + packets_left(vs, len), &f->plan);
     if (!f->encoder)
         return;
     f->since_repair++;
-    if (!f->plan.on || !fec_encoder_add(f->encoder, packet, len, f->plan.columns)) {
+    if (!f->plan.on ||
+        !fec_encoder_add(f->encoder, packet, len, f->plan.columns, f->plan.crossed)) {
         f->close_us = INT64_MAX;
         return;
     }
@@ -53,7 +63,8 @@ void sender_fec_media(struct video_sender *vs, const uint8_t *packet, size_t len
         f->close_us = now_us + f->plan.wait_us;
     /* At the end of what there is to send: will more come in time? */
     bool alone = last && vs->waiting_n <= 1 && now_us + vs->tail.gap_us > f->close_us;
-    if (n >= f->plan.block || alone || now_us >= f->close_us)
+    bool picture = f->plan.crossed && last && n >= MIN_BLOCK;
+    if (n >= f->plan.block || alone || picture || now_us >= f->close_us)
         close_block(f);
 }
 

@@ -5,7 +5,6 @@
 
 enum {
     HISTORY_US = 1000000,       /* and at least three RTTs */
-    AGAIN_US = 25000,           /* until a retransmission goes a second time */
     TAIL_MIN_US = 10000, UNKNOWN_TAIL_RTT_US = 120000,
     FLOWING_US = 50000, /* access units closer than this: a stream */
     CONTENT_SCREENSHARE = 1,
@@ -190,7 +189,7 @@ static void plan_again(struct video_sender *vs, uint16_t seq, int64_t now_us)
         return;
     unsigned i = (vs->again_first + vs->again_n++) & (AGAIN_MAX - 1);
     vs->again[i].seq = seq;
-    vs->again[i].due_us = now_us + AGAIN_US;
+    vs->again[i].due_us = now_us + vs->fec.plan.again_us;
 }
 
 static bool give_again(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)

@@ -59,7 +59,7 @@ static void encode_it(const uint8_t *data, size_t size)
         for (size_t k = 12; k < len; k++)
             packet[k] = data[((size_t)i * 7 + k) % size];
         wr_be16(packet + 2, (uint16_t)(65500 + i));
-        FUZZ_CHECK(fec_encoder_add(e, packet, len, columns));
+        FUZZ_CHECK(fec_encoder_add(e, packet, len, columns, data[3] & 128));
         if (i != out) {
             fec_decoder_media(d, packet, len);
         } else {

@@ -94,7 +94,7 @@ static int lose(int n, int columns, int repairs, const bool *lost, uint16_t firs
         struct packet p = media((uint16_t)(first + i), &random);
         if (i >= 0) {
             all[i] = p;
-            assert_true(fec_encoder_add(e, p.data, p.len, columns));
+            assert_true(fec_encoder_add(e, p.data, p.len, columns, false));
         }
         if (i < 0 || !lost[i])
             fec_decoder_media(d, p.data, p.len);
@@ -151,7 +151,7 @@ static void late_packets_help(void **state)
     size_t len;
     for (int i = 0; i < 4; i++) {
         p[i] = media((uint16_t)(100 + i), &random);
-        assert_true(fec_encoder_add(e, p[i].data, p[i].len, 1));
+        assert_true(fec_encoder_add(e, p[i].data, p[i].len, 1, false));
     }
     fec_encoder_close(e, 1);
     len = fec_encoder_next(e, fec);
@@ -177,13 +177,13 @@ static void as_much_as_needed(void **state)
     fec_control_init(&c);
     for (int i = 0; i < 5000; i++)
         fec_control_packet(&c, false);
-    fec_control_plan(&c, 200000, &p);
+    fec_control_plan(&c, 200000, 15, &p);
     assert_false(p.on || p.twice); /* clean */
     for (int i = 0; i < 5000; i++)
         fec_control_packet(&c, i % 160 < 8);
-    fec_control_plan(&c, 30000, &p);
+    fec_control_plan(&c, 30000, 15, &p);
     assert_false(p.on); /* short */
-    fec_control_plan(&c, 150000, &p);
+    fec_control_plan(&c, 150000, 15, &p);
     assert_true(p.on);
     assert_true(p.columns >= 8 && p.columns <= 16); /* a burst of 8 fits */
     assert_true(p.block > 3 * p.columns && p.block <= FEC_SPAN);
@@ -193,11 +193,11 @@ static void as_much_as_needed(void **state)
     assert_true(fec_plan_repairs(&p, p.block / 2) <= p.columns / 2 + 1);
     for (int i = 0; i < 20000; i++)
         fec_control_packet(&c, i % 5 == 0);
-    fec_control_plan(&c, 150000, &p);
+    fec_control_plan(&c, 150000, 15, &p);
     assert_true(p.twice && p.columns < 8);
     for (int i = 0; i < 20000; i++)
         fec_control_packet(&c, false);
-    fec_control_plan(&c, 150000, &p);
+    fec_control_plan(&c, 150000, 15, &p);
     assert_false(p.on || p.twice);
     /* An outage is no burst to be prepared for. */
     for (int i = 0; i < 3000; i++)

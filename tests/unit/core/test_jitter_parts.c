@@ -19,7 +19,7 @@ static void nack_list_times(void **state)
     (void)state;
     static struct nack_list l;
     uint16_t seq[16];
-    nack_list_init(&l);
+    nack_list_init(&l, 0);
     assert_true(nack_list_next_us(&l, 0) == INT64_MAX);
     nack_list_add(&l, 100, 1000);
     /* 101 and 102 are there: it may still be on its way. */
@@ -51,7 +51,7 @@ static void nack_list_order_and_limits(void **state)
     (void)state;
     static struct nack_list l;
     uint16_t seq[8];
-    nack_list_init(&l);
+    nack_list_init(&l, 0);
     int64_t base = 65536 + 65530;
     for (int i = 0; i < 20; i++)
         nack_list_add(&l, base + 2 * i, 0);
@@ -88,7 +88,7 @@ static void nack_list_against_a_model(void **state)
     static bool missing[20000];
     uint64_t seed = 7;
     int64_t highest = 0, now = 0;
-    nack_list_init(&l);
+    nack_list_init(&l, 0);
     for (int step = 0; step < 20000 && highest + 20 < 20000; step++) {
         now += test_random(&seed) % 3000;
         uint32_t r = test_random(&seed) % 10;
