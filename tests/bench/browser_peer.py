@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """The peer of browser_latency.py: GStreamer's webrtcbin plays a film (browser_film.py) to a <video> in a page.
 
-    browser_peer.py FILM.h264|FILM.ivf FPS
+    browser_peer.py FILM.h264|FILM.ivf FPS [--page DIR]
 
 Standard output: the address of the page, then for each picture "INDEX UNIX_TIME_IN_US", when it was given to the payloader. The
-film begins again at its end and when the browser asks for a key frame, as with tests/bench/playback.c."""
+film begins again at its end and when the browser asks for a key frame, as with tests/bench/playback.c. --page: the page in this
+directory (web/) in the place of a plain one."""
 import argparse
 import os
 import re
@@ -110,9 +111,19 @@ class FilmSession:
             self.server.sessions.pop(self.id, None)
 
 
+TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+
+
 class Handler(gst_whep_server.Handler):
     def do_GET(self):
-        if self.path != "/":
+        page = self.server.peer.args.page
+        path = self.path.split("?")[0]
+        name = re.fullmatch(r"/(static/[a-z]+\.(js|css|svg))?", path)
+        if page and name:
+            with open(os.path.join(page, name.group(1) or "index.html"), encoding="utf-8") as f:
+                self.reply(200, f.read(), Content_Type=TYPES[name.group(2) or "html"])
+            return
+        if path != "/":
             self.reply(404, "no such page\n")
             return
         self.reply(200, PAGE.decode(), Content_Type="text/html; charset=utf-8")
@@ -122,6 +133,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("film")
     ap.add_argument("fps", type=int)
+    ap.add_argument("--page")
     a = ap.parse_args()
     a.port, a.events = 0, None
     gw.require("appsrc", "rtph264pay", "rtpvp8pay", "h264parse")

@@ -64,6 +64,8 @@ const commands = {
       detail: document.getElementById('message-detail').textContent, ms: performance.now(),
     }));
   },
+  // Before any script of each page that is opened from now on.
+  inject: async ({code}) => { await page.evaluateOnNewDocument(code); },
   evaluate: ({code}) => page.evaluate(`(async () => { ${code} })()`),
   stats: () => page.evaluate(() => JSON.parse(document.body.dataset.stats ?? 'null')),
   key: async ({key}) => { await page.keyboard.press(key); },

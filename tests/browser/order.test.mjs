@@ -1,8 +1,11 @@
-// web/static/order.js and annexb.js: frames of the carrier in order, and what is read from them.
+// The pure parts of the page: frames of the carrier in order, what is read from them, what waits to be decoded,
+// when the browser's own H265 is given up.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {Order, parse, HEADER} from '../../web/static/order.js';
 import {codecString, nals} from '../../web/static/annexb.js';
+import {Backlog} from '../../web/static/backlog.js';
+import {NativeWatch} from '../../web/static/native.js';
 
 const f = (number, key = false) => ({number: number >>> 0, key});
 const numbers = (frames) => frames.map((x) => x.number);
@@ -138,4 +141,55 @@ test('the codec string of an SPS', () => {
   assert.deepEqual([...nals(au)].map(([type]) => type), [32, 33, 19]);
   assert.equal(codecString(Uint8Array.of(0, 0, 0, 1, 0x26, 1)), null);
   assert.equal(codecString(Uint8Array.of(0, 0, 1, 0x42, 1, 1)), null, 'cut');
+});
+
+const waits = (number, arrived, key = false) => ({...f(number, key), arrived});
+
+test('a backlog is worked off in order while it is young', () => {
+  const b = new Backlog(800);
+  b.push(waits(0, 0, true), waits(1, 33), waits(2, 66));
+  assert.deepEqual([0, 1, 2].map((n) => b.next(700 + n).frame.number), [0, 1, 2]);
+  assert.deepEqual(b.next(710), {});
+  b.push(waits(3, 100));
+  assert.equal(b.next(5000).frame.number, 3, 'nothing came after it: late is better than never');
+  assert.equal(b.behind, 0);
+});
+
+test('a backlog that is too old goes on at the newest key frame', () => {
+  const b = new Backlog(800);
+  b.push(waits(0, 0), waits(1, 10, true), waits(2, 20), waits(3, 30, true), waits(4, 40));
+  assert.equal(b.next(801).frame.number, 3);
+  assert.equal(b.next(802).frame.number, 4);
+  assert.equal(b.behind, 1);
+  b.push(waits(5, 1000, true), waits(6, 1010));
+  assert.equal(b.next(2000).frame.number, 5, 'it is the key frame that is late: nothing to leave out');
+  assert.equal(b.behind, 1);
+});
+
+test('a backlog that is too old and has no key frame is dropped, and one is asked for', () => {
+  const b = new Backlog(800);
+  b.push(waits(1, 0), waits(2, 33), waits(3, 66));
+  assert.deepEqual(b.next(850), {lost: true});
+  assert.equal(b.length, 0);
+  assert.equal(b.behind, 1);
+});
+
+test('native H265 that decodes nothing is given up', () => {
+  const n = new NativeWatch(4000);
+  assert.equal(n.fault({packetsReceived: 9}, 99999), '', 'no connection yet');
+  n.connected(1000);
+  assert.equal(n.fault({packetsReceived: 9, framesReceived: 5}, 4999), '');
+  assert.match(n.fault({packetsReceived: 9, framesReceived: 5}, 5000), /decoded no picture/);
+  assert.match(n.fault({}, 5000), /no picture came/);
+});
+
+test('native H265 on a still screen, and one that stops decoding', () => {
+  const n = new NativeWatch(4000);
+  n.connected(0);
+  assert.equal(n.fault({packetsReceived: 9, framesReceived: 2, framesDecoded: 2}, 1000), '');
+  assert.equal(n.fault({packetsReceived: 9, framesReceived: 2, framesDecoded: 2}, 60000), '', 'nothing came since');
+  assert.match(n.fault({packetsReceived: 99, framesReceived: 42, framesDecoded: 2}, 61000), /40 pictures/);
+  n.rest({framesReceived: 42, framesDecoded: 2}, 62000); // nobody looked
+  assert.equal(n.fault({packetsReceived: 99, framesReceived: 44, framesDecoded: 2}, 70000), '');
+  assert.equal(n.fault({packetsReceived: 99, framesReceived: 60, framesDecoded: 3}, 71000), '');
 });

@@ -1,6 +1,7 @@
-// Draws pictures on an OffscreenCanvas: by WebGL2 where it runs on a GPU, else in 2D. A picture has
-// width, height, and either planes, changed() and rgba(rows) (wasm.js), or rgba(), or a VideoFrame.
-// Only rows that changed are converted, uploaded and drawn.
+// Draws pictures: by WebGL2 on an OffscreenCanvas where that runs on a GPU, else as pixels that are made
+// here and that the page puts on its canvas (paint.js): an OffscreenCanvas would show them a display frame
+// later (doc/wasm-decoder.md). A picture has width, height, and either planes, changed() and rgba(rows)
+// (wasm.js), or rgba(), or a VideoFrame. Only rows that changed are converted, uploaded and drawn.
 
 const VERTEX = `#version 300 es
 const vec2 corner[3] = vec2[3](vec2(-1, -1), vec2(3, -1), vec2(-1, 3));
@@ -95,63 +96,95 @@ class GlDrawing {
   }
 }
 
-class PlainDrawing {
+// Pictures that the page has not answered yet; more would only wait there.
+const MOST_OUT = 3;
+
+// What the page answers, for each picture that it got: back().
+class PageDrawing {
   name = '2D';
 
-  constructor(canvas) {
-    this.context = canvas.getContext('2d', {alpha: false, desynchronized: true});
+  constructor(send) {
+    this.send = send;
+    this.free = []; // buffers that came back
+    this.out = 0;
   }
 
-  draw(picture, rows) {
-    const {width, height} = picture;
-    if (picture.frame) {
-      this.context.drawImage(picture.frame, 0, 0, width, height);
+  get ready() {
+    return this.out < MOST_OUT;
+  }
+
+  draw({width, height, frame, rgba}, rows, captured) {
+    this.out++;
+    if (frame) {
+      this.send({draw: {width, height, captured, frame}}, [frame]);
       return;
     }
-    const pixels = picture.rgba(rows);
-    if (!pixels) return;
-    const image = new ImageData(pixels, width, height);
-    for (const [from, to] of rows) this.context.putImageData(image, 0, 0, 0, from, width, to - from);
+    const size = width * height * 4, pixels = rgba(rows);
+    if (!pixels) throw new Error('there is no memory for a picture');
+    let buffer = this.free.pop();
+    if (buffer?.byteLength !== size) {
+      this.free = [];
+      buffer = new ArrayBuffer(size);
+    }
+    const into = new Uint8Array(buffer), row = width * 4;
+    for (const [from, to] of rows) into.set(pixels.subarray(from * row, to * row), from * row);
+    this.send({draw: {width, height, captured, rows, buffer}}, [buffer]);
+  }
+
+  back(buffer) {
+    this.out--;
+    if (buffer) this.free.push(buffer);
   }
 }
 
 // WebGL2 is worth it on a GPU alone: in software it costs more than the 2D way.
-function glOnGpu(canvas, force) {
+export function hasGpu() {
   const probe = new OffscreenCanvas(1, 1).getContext('webgl2');
-  if (!probe) return null;
+  if (!probe) return false;
   const info = probe.getExtension('WEBGL_debug_renderer_info');
   const renderer = info ? probe.getParameter(info.UNMASKED_RENDERER_WEBGL) : '';
   probe.getExtension('WEBGL_lose_context')?.loseContext();
-  if (!force && /swiftshader|llvmpipe|softpipe|software/i.test(renderer)) return null;
-  return canvas.getContext('webgl2', {alpha: false, antialias: false, depth: false, desynchronized: true,
-    preserveDrawingBuffer: true});
+  return !/swiftshader|llvmpipe|softpipe|software/i.test(renderer);
 }
 
 export class Screen {
-  // way: 'webgl', '2d' or nothing, to choose. A canvas keeps its first kind of context for ever.
-  constructor(canvas, way) {
+  // canvas: an OffscreenCanvas to draw on by WebGL2, or null: the page draws, send(message, transferred) tells it.
+  constructor(canvas, send) {
     this.canvas = canvas;
-    this.way = way;
-    this.drawing = null;
+    const gl = canvas?.getContext('webgl2', {alpha: false, antialias: false, depth: false, desynchronized: true,
+      preserveDrawingBuffer: true});
+    if (canvas && !gl) throw Object.assign(new Error('its WebGL2 cannot draw on the page'), {unable: true});
+    this.drawing = gl ? new GlDrawing(gl) : new PageDrawing(send);
+    this.size = [0, 0];
   }
 
   get name() {
-    return this.drawing ? this.drawing.name : '';
+    return this.drawing.name;
+  }
+
+  // The page answers each picture; otherwise it is drawn when draw() returns.
+  get answers() {
+    return !this.canvas;
+  }
+
+  // Whether a picture can be drawn now, or has to wait for the page.
+  get ready() {
+    return this.drawing.ready ?? true;
   }
 
   // Draws what is new. {resized, rows: how many were drawn}.
-  draw(picture) {
-    const {canvas} = this;
-    const resized = canvas.width !== picture.width || canvas.height !== picture.height;
-    const first = !this.drawing;
-    if (first) {
-      const gl = picture.planes && this.way !== '2d' ? glOnGpu(canvas, this.way === 'webgl') : null;
-      this.drawing = gl ? new GlDrawing(gl) : new PlainDrawing(canvas);
-    }
-    if (resized) Object.assign(canvas, {width: picture.width, height: picture.height});
-    let rows = picture.changed ? picture.changed() : [[0, picture.height]];
-    if (resized || first) rows = [[0, picture.height]];
-    if (rows.length > 0) this.drawing.draw(picture, rows);
+  draw(picture, captured) {
+    const {canvas} = this, {width, height} = picture;
+    const resized = this.size[0] !== width || this.size[1] !== height;
+    this.size = [width, height];
+    if (resized && canvas) Object.assign(canvas, {width, height});
+    let rows = picture.changed ? picture.changed() : [[0, height]];
+    if (resized) rows = [[0, height]];
+    if (rows.length > 0) this.drawing.draw(picture, rows, captured);
     return {resized, rows: rows.reduce((sum, [from, to]) => sum + to - from, 0)};
+  }
+
+  back(buffer) {
+    this.drawing.back(buffer);
   }
 }

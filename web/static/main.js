@@ -1,5 +1,7 @@
 // The page: what it says, its buttons, and when it connects.
 import {Refused, Session, codecsOf} from './session.js';
+import {NativeWatch} from './native.js';
+import {Painter} from './paint.js';
 import {Panel} from './panel.js';
 import {PictureInPicture} from './pip.js';
 
@@ -12,14 +14,14 @@ const pip = new PictureInPicture(canvas, video, () => native, () => seenOrNot())
 const BACK_OFF_S = [0, 1, 2, 4, 8, 15];
 // In the background for so long: leave, and come back when seen (?away=MS for tests).
 const HIDDEN_MS = Number(query.get('away') ?? 20000);
-const NATIVE_PATIENCE_MS = 5000;
 
 // native: the browser's own RTP and decoder; carrier: web/static/worker.js
 const wanted = query.get('path') ?? 'auto';
-const canCarrier = typeof RTCRtpScriptTransform !== 'undefined' && 'transferControlToOffscreen' in canvas;
+const canCarrier = typeof RTCRtpScriptTransform !== 'undefined';
 let native = wanted === 'native' || (wanted === 'auto' && codecsOf('H265').length > 0);
 
-let session = null, worker = null, attempts = 0, timer = 0, nativeTimer = 0, away = false;
+let session = null, worker = null, attempts = 0, timer = 0, away = false;
+const nativeWatch = new NativeWatch();
 let size = null, exact = false, state = '', reason = '';
 
 // ---- what it says
@@ -77,7 +79,6 @@ function watching() {
   performance.mark('first-picture');
   attempts = 0;
   reason = '';
-  clearTimeout(nativeTimer);
   say('watching', 'Watching');
 }
 
@@ -89,15 +90,23 @@ function startWorker() {
     return;
   }
   worker = new Worker(new URL('./worker.js', import.meta.url), {type: 'module', name: 'hevcast'});
+  const painter = new Painter(canvas, (drawn, transferred) => worker.postMessage({drawn}, transferred));
   worker.onmessage = ({data}) => {
+    if (data.draw) painter.take(data.draw);
     if (data.size) sized(...data.size);
     if (data.first && session) watching();
     if (data.stats) panel.fromWorker(data.stats);
     if (data.unable) unable(data.unable);
+    if (data.wantsCanvas) giveCanvas();
   };
   worker.onerror = (e) => unable(`the worker does not run: ${e.message ?? 'it cannot be loaded'}`);
-  const offscreen = canvas.transferControlToOffscreen();
-  worker.postMessage({canvas: offscreen, path: wanted, draw: query.get('draw') ?? '', verify: query.has('verify')}, [offscreen]);
+  worker.postMessage({begin: {path: wanted, draw: query.get('draw') ?? '', verify: query.has('verify')}});
+}
+
+// To the worker, for good; null where this browser cannot.
+function giveCanvas() {
+  const offscreen = canvas.transferControlToOffscreen?.() ?? null;
+  worker.postMessage({canvas: offscreen}, offscreen ? [offscreen] : []);
 }
 
 function unable(reason) {
@@ -123,7 +132,11 @@ function connect() {
   const s = session = new Session({
     carrier: !native, worker,
     onTrack: (receiver, stream) => {
-      if (native) video.srcObject = stream;
+      if (!native) return;
+      video.srcObject = stream;
+      video.requestVideoFrameCallback?.(() => {
+        if (s === session) watching();
+      });
     },
     onState: (what, why) => {
       if (s !== session) return;
@@ -142,17 +155,16 @@ function connected() {
   if (state === 'watching') return;
   say('first', 'Connected. Waiting for the first picture…');
   worker?.postMessage({paused: unseen()});
-  if (!native) return;
-  // Negotiated, and still black: seen with decoders that are there and do not work.
-  clearTimeout(nativeTimer);
-  nativeTimer = setTimeout(() => {
-    if (state === 'first' && wanted === 'auto' && canCarrier) useCarrier();
-  }, NATIVE_PATIENCE_MS);
+  nativeWatch.connected(performance.now());
 }
 
-function useCarrier() {
+// Without the browser's own H265, from now on; the statistics say why.
+function useCarrier(why) {
   native = false;
   video.srcObject = null;
+  video.hidden = true;
+  panel.set('Native H265', `given up: ${why}`);
+  reason = `The browser’s own H265 was given up: ${why}.`;
   connect();
 }
 
@@ -160,7 +172,7 @@ function refused(e) {
   if (!(e instanceof Refused)) {
     lost(reason || 'The share cannot be reached.'); // how it began says more
   } else if (native && wanted === 'auto' && canCarrier && e.status === 406) {
-    useCarrier(); // 4:4:4, say
+    useCarrier('the share has refused it'); // 4:4:4, say
   } else if (e.status === 404) {
     lost('There is no share at this address any more. It has ended, or it has a new link.');
   } else if (e.status === 503) {
@@ -305,7 +317,7 @@ new ResizeObserver(layout).observe(stage);
 video.addEventListener('resize', () => sized(video.videoWidth, video.videoHeight));
 video.addEventListener('playing', () => {
   sized(video.videoWidth, video.videoHeight);
-  watching();
+  if (!video.requestVideoFrameCallback) watching();
 });
 
 // ---- statistics
@@ -313,8 +325,15 @@ video.addEventListener('playing', () => {
 setInterval(async () => {
   const {pc} = session ?? {};
   if (!pc || pc.connectionState !== 'connected') return;
-  const offset = panel.fromConnection(await pc.getStats(), native, video);
+  const {inbound, offset} = panel.fromConnection(await pc.getStats(), native, video);
   if (offset !== null) worker?.postMessage({offset});
+  if (!native || session?.pc !== pc) return;
+  if (unseen()) {
+    nativeWatch.rest(inbound ?? {}, performance.now());
+    return;
+  }
+  const fault = nativeWatch.fault(inbound ?? {}, performance.now());
+  if (fault && wanted === 'auto' && canCarrier) useCarrier(fault);
 }, 1000);
 
 connect();

@@ -15,7 +15,7 @@ export class Panel {
     this.latency = null;
   }
 
-  // How far the share's clock is behind ours, about, in ms; null: unknown.
+  // {inbound: the stream's statistics or null, offset: how far the share's clock is behind ours, about, in ms; null: unknown}
   fromConnection(report, native, video) {
     let inbound = null, pair = null, remote = null;
     for (const s of report.values()) {
@@ -23,7 +23,7 @@ export class Panel {
       if (s.type === 'candidate-pair' && s.state === 'succeeded' && (s.nominated || !pair)) pair = s;
       if (s.type === 'remote-outbound-rtp') remote = s;
     }
-    if (!inbound) return null;
+    if (!inbound) return {inbound, offset: null};
     const {last} = this;
     const seconds = last ? (inbound.timestamp - last.timestamp) / 1000 : 0;
     const grown = (name) => (seconds > 0 ? Math.max(0, (inbound[name] ?? 0) - (last[name] ?? 0)) : 0);
@@ -46,7 +46,7 @@ export class Panel {
     this.history.push([bps, this.latency]);
     if (this.history.length > KEPT) this.history.shift();
     this.draw();
-    return this.offset(remote, pair);
+    return {inbound, offset: this.offset(remote, pair)};
   }
 
   // Sender reports say the share's time; the quickest one was delayed the least.
@@ -72,6 +72,7 @@ export class Panel {
     this.set('– decoding', ms(s.decodeMs));
     this.set('– drawing', ms(s.drawMs));
     this.set('Frames lost', String(s.lost));
+    if (s.behind > 0) this.set('Fell behind', `${s.behind} times`);
     // Everything, for whoever reads it by program.
     document.body.dataset.stats = JSON.stringify(s);
   }

@@ -49,6 +49,7 @@ export class Session {
     transceiver.setCodecPreferences?.([...wanted, ...codecsOf('rtx')]);
     if (this.carrier) receiver.transform = new RTCRtpScriptTransform(this.worker, {});
     else if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
+    else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
     pc.ontrack = (e) => this.onTrack(e.receiver, e.streams[0] ?? new MediaStream([e.track]));
     pc.onconnectionstatechange = () => this.watch();
     pc.onicecandidate = (e) => this.trickle(e.candidate);

@@ -49,6 +49,7 @@ export class BlueMender {
 
 export class WasmDecoder {
   name = 'WebAssembly';
+  planes = true;
 
   static async make() {
     const d = new WasmDecoder();

@@ -9,6 +9,9 @@ const BLUE_CODEC = 'hev1.1.6.L30.90';
 const BLUE = 'AAAAAUABDAH//wFgAAADAJAAAAMAAAMAHpWYCQAAAAFCAQEBYAAAAwCQAAADAAADAB6gIIEFllZqvK5qAgICCAAAAwAIAAADAMhAAAAAAUQB' +
   'wXGjEgAAASgBrwVyFkc0f5un90et3v6AX//tGhGd+bLB6Ft3vQOqPSaAZ7UdvozoQC/fFFmjMA==';
 const PATIENCE_MS = 3000;
+// Frames that the decoder may hold, and pictures that may wait to be drawn: more only adds delay. A decoder that
+// gives nothing out before it has several is let have them.
+const MOST_QUEUED = 2, MOST_IN = 16;
 
 // The colour that the browser makes of it: [red, green, blue, format]. Rejected: it cannot.
 function blueOf() {
@@ -64,23 +67,38 @@ export class WebCodecsDecoder {
   name = 'WebCodecs';
 
   // onPicture is called later, with null for a picture that needless() says is not to be drawn; onError
-  // once, when this decoder is of no more use.
-  constructor({mender}, needless, onPicture, onError) {
+  // once, when this decoder is of no more use; onRoom when it is full no longer.
+  // ready(): null, or a promise of when the next picture can be drawn.
+  constructor({mender}, needless, ready, onPicture, onError, onRoom) {
     this.mender = mender;
     this.needless = needless;
+    this.ready = ready;
     this.onPicture = onPicture;
+    this.onRoom = onRoom;
     this.codec = null;
     this.started = new Map();
-    this.count = 0;
+    this.count = this.given = 0;
     this.mending = Promise.resolve();
     this.inMending = 0;
     this.decoder = new VideoDecoder({
       output: (frame) => {
         this.inMending++;
+        this.given++;
         this.mending = this.mending.then(() => this.give(frame)).catch(onError);
       },
       error: (e) => onError(e),
     });
+    this.decoder.ondequeue = onRoom;
+  }
+
+  get full() {
+    return this.decoder.decodeQueueSize > MOST_QUEUED || this.inMending > MOST_QUEUED || this.started.size > MOST_IN;
+  }
+
+  // Frames go in, and nothing comes out: seen with decoders that are there and do not work.
+  get stuck() {
+    const [first] = this.started.values();
+    return this.inMending === 0 && (this.given === 0 || this.full) && first !== undefined && performance.now() - first.at > PATIENCE_MS;
   }
 
   get waiting() {
@@ -92,6 +110,7 @@ export class WebCodecsDecoder {
     for (const t of this.started.keys()) if (t <= frame.timestamp) this.started.delete(t);
     const {displayWidth: width, displayHeight: height} = frame;
     try {
+      await this.ready();
       if (this.needless(this.waiting - 1)) {
         this.onPicture(null, began);
       } else if (this.mender && /^BGR[AX]$/.test(frame.format)) {
@@ -103,6 +122,7 @@ export class WebCodecsDecoder {
     } finally {
       this.inMending--;
       frame.close();
+      this.onRoom();
     }
   }
 

@@ -1,9 +1,10 @@
 // Off the main thread: frames of the carrier in, order, decode, draw.
 //
-// To the page:   {size: [w, h]}, {first: true}, {stats: {…}}, {unable: reason}
-// From the page: {canvas, path, draw, verify}, {paused: bool}, {reset: true}, {offset: ms}
+// To the page:   {draw: picture} (paint.js), {size: [w, h]}, {first: true}, {stats: {…}}, {unable: reason}, {wantsCanvas: true}
+// From the page: {begin: {path, draw, verify}}, {drawn: answer}, {canvas}, {paused: bool}, {reset: true}, {offset: ms}
+import {Backlog} from './backlog.js';
 import {Order, parse} from './order.js';
-import {Screen} from './draw.js';
+import {Screen, hasGpu} from './draw.js';
 import {WasmDecoder} from './wasm.js';
 import {WebCodecsDecoder, webCodecsForHevc} from './webcodecs.js';
 
@@ -12,24 +13,27 @@ import {WebCodecsDecoder, webCodecsForHevc} from './webcodecs.js';
 const BLACK = Uint8Array.of(0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x10, 0x00, 0x10, 0x00, 0x00, 0x47,
   0x08, 0x85, 0x85, 0x88, 0x85, 0x84, 0x88, 0x02, 0x02, 0x00, 0x0c, 0x0d, 0x60, 0x00, 0xfe, 0xff,
   0xab, 0x50, 0x80);
-const BEHIND_MS = 1500; // more than this waits to be decoded: start again at a key frame
 const STATS_MS = 1000;
 
 let order = new Order();
-let screen = null, path = 'auto', paused = false, verifier = null;
+let screen = null, path = 'auto', way = '', verify = false, paused = false, verifier = null;
 let transformer = null, decoder = null, making = null;
-let queue = [], pumping = false;
+const queue = new Backlog();
+let pumping = false;
+let sent = []; // to the page, which has not answered
+let late = null; // the newest picture, when the page has enough of them; valid until the next is decoded
+let giveCanvas = () => {}, pageReady = () => {};
 let shown = false, clockOffset = 0;
 const fresh = () => ({decoded: 0, drawn: 0, skipped: 0, decodeMs: 0, drawMs: 0, rows: 0, bytes: 0, latency: [], encode: [], transfer: []});
 let count = fresh();
-const totals = {frames: 0, decoded: 0, drawn: 0, keys: 0, keyRequests: 0, errors: 0};
+const totals = {frames: 0, decoded: 0, drawn: 0, keys: 0, keyRequests: 0, errors: 0, unseen: 0};
 
 const now = () => performance.now();
 const unixMs = () => performance.timeOrigin + performance.now();
-const say = (message) => self.postMessage(message);
+const say = (message, transferred = []) => self.postMessage(message, transferred);
 
 function startAgain() {
-  queue = [];
+  queue.clear();
   order.broken(now());
   askForKey();
 }
@@ -48,7 +52,7 @@ function dropDecoder() {
 function decodingFailed(error) {
   totals.errors++;
   if (error.unable) {
-    queue = [];
+    queue.clear();
     say({unable: error.message});
     return;
   }
@@ -63,12 +67,14 @@ function decodingFailed(error) {
 async function makeDecoder() {
   const codecs = path === 'wasm' ? null : await webCodecsForHevc();
   if (codecs) {
-    const made = new WebCodecsDecoder(codecs, needless, (picture, began) => {
+    const made = new WebCodecsDecoder(codecs, (waiting) => needless(waiting + queue.length), readyToDraw, (picture, began) => {
       if (decoder !== made) return; // of a connection that has ended
       count.decodeMs += began ? now() - began.at : 0;
       show(picture, began?.frame);
     }, (e) => {
       if (decoder === made) decodingFailed(e);
+    }, () => {
+      if (!pumping) pump();
     });
     return made;
   }
@@ -76,15 +82,29 @@ async function makeDecoder() {
   return WasmDecoder.make();
 }
 
-async function makeVerified() {
-  const {Verifier} = await import('./verify.js');
+// A decoder, and before the first one what it draws with.
+async function prepare() {
   const made = await makeDecoder();
-  verifier = await Verifier.make(made instanceof WebCodecsDecoder);
+  if (screen) return made;
+  if (verify) {
+    const {Verifier} = await import('./verify.js');
+    verifier = await Verifier.make(made instanceof WebCodecsDecoder);
+  }
+  let canvas = null;
+  if (made.planes && way !== '2d' && (way === 'webgl' || hasGpu())) {
+    say({wantsCanvas: true}); // the page can give it away once only
+    canvas = await new Promise((resolve) => { giveCanvas = resolve; });
+  }
+  screen = new Screen(canvas, say);
   return made;
 }
 
+function readyToDraw() {
+  return screen.ready ? null : new Promise((resolve) => { pageReady = resolve; });
+}
+
 // Too slow for every picture: the newest is what counts, and some motion.
-const needless = (waiting) => waiting > 2 && shown && now() - show.last < 50;
+const needless = (waiting) => waiting > 2 && shown && now() - draw.last < 50;
 
 // picture: null when it was decoded, and is not drawn.
 function show(picture, frame) {
@@ -94,21 +114,54 @@ function show(picture, frame) {
     count.skipped++;
     return;
   }
+  if (screen.ready) draw(picture, frame);
+  else late = {picture, frame};
+}
+
+function draw(picture, frame) {
   const began = now();
   if (frame) verifier?.drawn(picture, frame);
-  const {resized, rows} = screen.draw(picture);
-  count.rows += rows / picture.height;
-  show.last = now();
-  count.drawMs += show.last - began;
-  count.drawn++;
-  totals.drawn++;
-  if (frame?.captured) count.latency.push(unixMs() - frame.captured - clockOffset);
-  if (frame) count.encode.push(frame.encodeMs);
+  const {resized, rows} = screen.draw(picture, frame?.captured ?? 0);
+  const done = {frame, rows: rows / picture.height};
+  draw.last = now();
+  done.ms = draw.last - began;
+  if (screen.answers && rows > 0) sent.push(done);
+  else drawn(done, unixMs());
   if (resized || !shown) say({size: [picture.width, picture.height]});
   if (!shown) say({first: true, decoder: decoder.name, drawing: screen.name});
   shown = true;
 }
-show.last = 0;
+draw.last = 0;
+
+// at: Unix time.
+function drawn({frame, rows, ms}, at) {
+  count.rows += rows;
+  count.drawMs += ms;
+  count.drawn++;
+  totals.drawn++;
+  if (frame?.captured) count.latency.push(at - frame.captured - clockOffset);
+  if (frame) count.encode.push(frame.encodeMs);
+}
+
+// The page has put a picture on its canvas; unseen: how many before it were covered at once.
+function answered({buffer, at, ms, unseen}) {
+  screen.back(buffer);
+  const done = sent.shift();
+  done.ms += ms;
+  drawn(done, at);
+  totals.unseen += unseen;
+  if (late) {
+    const {picture, frame} = late;
+    late = null;
+    draw(picture, frame);
+  }
+  pageReady();
+}
+
+function dropLate() {
+  if (late) count.skipped++;
+  late = null;
+}
 
 const turn = new MessageChannel(); // gives the frames that came meanwhile their turn
 turn.port1.onmessage = () => pump();
@@ -121,11 +174,11 @@ async function pump() {
   pumping = true;
   try {
     if (!decoder) {
-      making ??= makeDecoder();
+      making ??= prepare();
       try {
         decoder = await making;
       } catch (e) {
-        queue = [];
+        queue.clear();
         pumping = false;
         say({unable: e.message});
         return;
@@ -133,8 +186,13 @@ async function pump() {
         making = null;
       }
     }
-    const frame = queue.shift();
-    if (frame) decodeOne(frame);
+    if (decoder.full) { // it says when there is room
+      pumping = false;
+      return;
+    }
+    const {frame, lost} = queue.next(now());
+    if (lost) startAgain();
+    else if (frame) decodeOne(frame);
   } catch (e) {
     decodingFailed(e);
   }
@@ -142,15 +200,12 @@ async function pump() {
 }
 
 function decodeOne(frame) {
-  if (now() - frame.arrived > BEHIND_MS && !frame.key && queue.length > 0) {
-    startAgain();
-    return;
-  }
   if (decoder instanceof WebCodecsDecoder) {
     verifier?.before(frame);
     decoder.decode(frame);
     return;
   }
+  dropLate();
   const began = now();
   let ended = 0;
   decoder.decode(frame, (picture) => {
@@ -187,7 +242,10 @@ self.onrtctransform = async ({transformer: t}) => {
   }
 };
 
-setInterval(askForKey, 50);
+setInterval(() => {
+  if (decoder?.stuck) decodingFailed(new Error('it gives no picture'));
+  askForKey();
+}, 50);
 
 const median = (list) => (list.length ? list.sort((a, b) => a - b)[list.length >> 1] : null);
 let since = now();
@@ -201,20 +259,21 @@ setInterval(() => {
     drawMs: count.drawn ? count.drawMs / count.drawn : null,
     drawnPart: count.drawn ? count.rows / count.drawn : null, // of the rows
     latencyMs: median(count.latency), encodeMs: median(count.encode), transferMs: median(count.transfer),
-    lost: order.lost, waiting: queue.length, paused, totals: {...totals},
+    lost: order.lost, waiting: queue.length, behind: queue.behind, paused, totals: {...totals},
     verified: verifier && {good: verifier.good, bad: verifier.bad, without: verifier.without},
   }});
   count = fresh();
 }, STATS_MS);
 
 self.onmessage = ({data}) => {
-  if (data.canvas) {
-    path = data.path;
-    screen = new Screen(data.canvas, data.draw);
+  if (data.drawn) answered(data.drawn);
+  if (data.begin) {
+    ({path, draw: way, verify} = data.begin);
     // Compile while the connection comes about.
-    making = data.verify ? makeVerified() : makeDecoder();
+    making = prepare();
     making.then((d) => { decoder ??= d; making = null; }, () => { making = null; });
   }
+  if (data.canvas !== undefined) giveCanvas(data.canvas);
   if (data.offset !== undefined) clockOffset = data.offset;
   if (data.paused !== undefined && data.paused !== paused) {
     paused = data.paused;
@@ -224,7 +283,8 @@ self.onmessage = ({data}) => {
     }
   }
   if (data.reset) { // another connection begins
-    queue = [];
+    queue.clear();
+    dropLate();
     transformer = null;
     shown = false;
     order = new Order();
