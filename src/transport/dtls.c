@@ -228,6 +228,25 @@ static bool write_fingerprint(struct dtls_identity *id)
     return true;
 }
 
+/* libsrtp's start takes longer than a connection on one machine does: it begins when a peer agreed on a
+ * profile that needs it, which is a round trip before there are keys. AES-GCM does not (srtp_gcm.c). */
+static void *warm_up(void *arg)
+{
+    (void)arg;
+    srtp_library_init(); /* an error comes again from srtp_link_new */
+    return NULL;
+}
+
+/* OpenSSL is about to choose a certificate: the hello of the other side was read. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+    struct dtls_identity *id = arg;
+    const SRTP_PROTECTION_PROFILE *profile = SSL_get_selected_srtp_profile(ssl);
+    if (profile && profile->id != SRTP_AEAD_AES_128_GCM && !id->warming)
+        id->warming = !thread_start(&id->warm_up, "hc-crypto", warm_up, NULL);
+    return 1;
+}
+
 static bool make_context(struct dtls_identity *id)
 {
     id->ctx = SSL_CTX_new(DTLS_method());
@@ -239,6 +258,7 @@ static bool make_context(struct dtls_identity *id)
     SSL_CTX_set_verify(id->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(id->ctx, verify_peer, NULL);
     SSL_CTX_set_max_cert_list(id->ctx, MAX_PEER_CERT);
+    SSL_CTX_set_cert_cb(id->ctx, on_certificate, id);
     /* A peer may hold an RSA certificate (GStreamer does): both kinds of authentication. */
     return SSL_CTX_set_min_proto_version(id->ctx, DTLS1_2_VERSION) &&
            SSL_CTX_set_cipher_list(id->ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!PSK") &&
@@ -247,15 +267,6 @@ static bool make_context(struct dtls_identity *id)
            SSL_CTX_use_PrivateKey(id->ctx, id->key) &&
            /* 0 is success here, unlike everywhere else in OpenSSL. */
            SSL_CTX_set_tlsext_use_srtp(id->ctx, "SRTP_AEAD_AES_128_GCM:SRTP_AES128_CM_SHA1_80") == 0;
-}
-
-/* libsrtp's start takes longer than a connection on one machine does. It is over before a peer has
- * keys when it begins with the identity. */
-static void *warm_up(void *arg)
-{
-    (void)arg;
-    srtp_library_init(); /* an error comes again from srtp_link_new */
-    return NULL;
 }
 
 struct dtls_identity *dtls_identity_new(void)
@@ -273,7 +284,6 @@ struct dtls_identity *dtls_identity_new(void)
         dtls_identity_free(&id);
         return NULL;
     }
-    id->warming = !thread_start(&id->warm_up, "hc-crypto", warm_up, NULL);
     return id;
 }
 

@@ -1,5 +1,5 @@
-/* srtp: protects and unprotects RTP and RTCP (RFC 3711, RFC 7714) with libsrtp. One thread at a
- * time; nothing is allocated for a packet but at the first of each SSRC. */
+/* srtp: protects and unprotects RTP and RTCP: AES-GCM by srtp_gcm (RFC 7714), AES-CM by libsrtp (RFC 3711). One
+ * thread at a time. With AES-GCM nothing is allocated for a packet but at the first of each SSRC. */
 #ifndef HEVCAST_TRANSPORT_SRTP_H
 #define HEVCAST_TRANSPORT_SRTP_H
 
@@ -20,8 +20,8 @@ struct srtp_keys {
     uint8_t local[SRTP_MAX_KEY], remote[SRTP_MAX_KEY]; /* key, then salt */
 };
 
-/* Loads and self-tests the ciphers, once in a process; some 50 ms. srtp_link_new does it otherwise.
- * Any thread. */
+/* Loads and self-tests libsrtp's ciphers, once in a process; some 50 ms. srtp_link_new does it otherwise,
+ * for AES-CM. Any thread. */
 int srtp_library_init(void);
 
 struct srtp_link;
