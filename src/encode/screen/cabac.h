@@ -48,7 +48,7 @@ struct cabac {
     uint8_t state[CTX_COUNT]; /* pStateIdx << 1 | valMps */
 };
 
-extern const uint8_t cabac_range_lps[64][4];
+extern const uint32_t cabac_range_lps[64]; /* a byte for each qRangeIdx, the lowest for 0 */
 extern const uint8_t cabac_next[128][2]; /* after an MPS, after an LPS */
 
 /* Starts a slice: 9.3.2.2 with initType 0 for I and 1 for P slices. Keeps the memory. */
@@ -58,62 +58,102 @@ bool cabac_reserve(struct cabac *c, size_t more);
 /* Ends the slice after end_of_slice_segment_flag = 1 with rbsp_slice_segment_trailing_bits. */
 void cabac_finish(struct cabac *c);
 void cabac_free(struct cabac *c);
-void cabac_drain(struct cabac *c);
+/* Writes the 32 highest of `shifted` bits that left the register; returns low without them. */
+uint64_t cabac_put32(struct cabac *c, uint64_t low, int shifted);
 
-static inline void cabac_shift(struct cabac *c, int n)
+/* The registers by themselves, so that a loop over many bins keeps them in the processor's: what
+ * is written through c->state might else change them, as far as the compiler knows. */
+struct cabac_run {
+    struct cabac *c; /* borrows */
+    uint64_t low;
+    uint32_t range;
+    int shifted;
+};
+
+#define CABAC_INLINE static inline __attribute__((always_inline))
+
+CABAC_INLINE struct cabac_run cabac_run(struct cabac *c)
 {
-    c->low <<= n;
-    c->shifted += n;
-    if (c->shifted >= 32)
-        cabac_drain(c);
+    return (struct cabac_run){c, c->low, c->range, c->shifted};
 }
 
-/* Without branches on the bin, which is as hard to foresee as it is worth coding. */
-static inline void cabac_bin(struct cabac *c, int ctx, int bin)
+CABAC_INLINE void cabac_run_end(const struct cabac_run *r)
 {
-    unsigned s = c->state[ctx];
-    uint32_t lps = cabac_range_lps[s >> 1][c->range >> 6 & 3], mps = c->range - lps;
-    unsigned is_lps = (unsigned)bin ^ (s & 1);
-    uint32_t mask = 0u - is_lps;
-    uint32_t range = mps ^ ((mps ^ lps) & mask);
-    int n = __builtin_clz(range) - 23; /* into 256…511 */
-    c->state[ctx] = cabac_next[s][is_lps];
-    c->range = range << n;
-    c->low = (c->low + (mps & mask)) << n;
-    c->shifted += n;
-    if (c->shifted >= 32)
-        cabac_drain(c);
+    r->c->low = r->low;
+    r->c->range = r->range;
+    r->c->shifted = r->shifted;
+}
+
+CABAC_INLINE void run_shift(struct cabac_run *r, int n)
+{
+    r->shifted += n;
+    if (r->shifted >= 32) {
+        r->low = cabac_put32(r->c, r->low, r->shifted);
+        r->shifted -= 32;
+    }
+}
+
+/* Without branches on the bin, which is as hard to foresee as it is worth coding. From one range to
+ * the next is what takes the time: both ways are worked out beside each other. */
+CABAC_INLINE void run_bin(struct cabac_run *r, int ctx, int bin)
+{
+    unsigned s = r->c->state[ctx], is_lps = (unsigned)bin ^ (s & 1);
+    uint32_t lps = cabac_range_lps[s >> 1] >> (r->range >> 3 & 24) & 0xff, mps = r->range - lps;
+    int n_mps = (int)(mps >> 8 ^ 1), n_lps = __builtin_clz(lps) - 23; /* into 256…511 */
+    uint32_t mask = 0u - is_lps, range_mps = mps << n_mps;
+    int n = n_mps ^ ((n_mps ^ n_lps) & (int)mask);
+    r->c->state[ctx] = cabac_next[s][is_lps];
+    r->range = range_mps ^ ((range_mps ^ lps << n_lps) & mask);
+    r->low = (r->low + (mps & mask)) << n;
+    run_shift(r, n);
 }
 
 /* n of at most 16 bypass bins, the first in the highest bit. */
-static inline void cabac_bypass(struct cabac *c, uint32_t bins, int n)
+CABAC_INLINE void run_bypass(struct cabac_run *r, uint32_t bins, int n)
 {
-    c->low = (c->low << n) + (uint64_t)bins * c->range;
-    c->shifted += n;
-    if (c->shifted >= 32)
-        cabac_drain(c);
+    r->low = (r->low << n) + (uint64_t)bins * r->range;
+    run_shift(r, n);
 }
 
-static inline void cabac_bypass_long(struct cabac *c, uint32_t bins, int n) /* n at most 32 */
+CABAC_INLINE void run_bypass_long(struct cabac_run *r, uint32_t bins, int n) /* n at most 32 */
 {
     if (n > 16) {
-        cabac_bypass(c, bins >> 16, n - 16);
+        run_bypass(r, bins >> 16, n - 16);
         bins &= 0xffff;
         n = 16;
     }
-    cabac_bypass(c, bins, n);
+    run_bypass(r, bins, n);
+}
+
+static inline void cabac_bin(struct cabac *c, int ctx, int bin)
+{
+    struct cabac_run r = cabac_run(c);
+    run_bin(&r, ctx, bin);
+    cabac_run_end(&r);
+}
+
+static inline void cabac_bypass(struct cabac *c, uint32_t bins, int n) /* n at most 16 */
+{
+    struct cabac_run r = cabac_run(c);
+    run_bypass(&r, bins, n);
+    cabac_run_end(&r);
 }
 
 static inline void cabac_terminate(struct cabac *c, int bin)
 {
     c->range -= 2;
     if (bin) {
-        c->low += c->range;
+        c->low = (c->low + c->range) << 7;
         c->range = 256;
-        cabac_shift(c, 7);
+        c->shifted += 7;
     } else if (c->range < 256) {
         c->range <<= 1;
-        cabac_shift(c, 1);
+        c->low <<= 1;
+        c->shifted++;
+    }
+    if (c->shifted >= 32) {
+        c->low = cabac_put32(c, c->low, c->shifted);
+        c->shifted -= 32;
     }
 }
 

@@ -36,12 +36,40 @@ enum scan residual_scan(int intra_mode, int size_log2, bool chroma, bool chroma4
     return intra_mode >= 22 && intra_mode <= 30 ? SCAN_HORIZONTAL : SCAN_DIAGONAL;
 }
 
-static void write_last_prefix(struct cabac *c, int ctx, int prefix, int most, int shift)
+/* Positions of a 4x4 block by rows → in scan order, for its upper and its lower half: bits move. */
+static uint16_t to_scan[3][2][256];
+
+/* sigCtx within a sub-block for each prevCsbf (9.3.4.2.5), and of 4x4 blocks, by y << 2 | x. */
+static const uint8_t sig_pattern[5][16] = {
+    {2, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0},
+    {2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+    {2, 1, 0, 0, 2, 1, 0, 0, 2, 1, 0, 0, 2, 1, 0, 0},
+    {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
+    {0, 1, 4, 5, 2, 3, 4, 5, 6, 6, 8, 8, 7, 7, 8, 8},
+};
+enum { SIG_4X4 = 4 };
+static uint8_t sig_scan[3][5][16]; /* the same in scan order */
+
+/* Before main, since several encoders may open at once. */
+__attribute__((constructor)) static void make_tables(void)
+{
+    for (int scan = 0; scan < 3; scan++)
+        for (int i = 0; i < 16; i++) {
+            int at = scan4[scan][i];
+            for (int v = 0; v < 256; v++)
+                if (v >> (at & 7) & 1)
+                    to_scan[scan][at >> 3][v] |= (uint16_t)(1 << i);
+            for (int k = 0; k < 5; k++)
+                sig_scan[scan][k][i] = sig_pattern[k][at];
+        }
+}
+
+CABAC_INLINE void write_last_prefix(struct cabac_run *r, int ctx, int prefix, int most, int shift)
 {
     for (int i = 0; i < prefix; i++)
-        cabac_bin(c, ctx + (i >> shift), 1);
+        run_bin(r, ctx + (i >> shift), 1);
     if (prefix < most)
-        cabac_bin(c, ctx + (prefix >> shift), 0);
+        run_bin(r, ctx + (prefix >> shift), 0);
 }
 
 /* Table of 9.3.3.? for last_sig_coeff: prefix of each position; the suffix counts from its first */
@@ -53,15 +81,16 @@ static int last_prefix(int pos)
     return 2 * log2 + (pos >> (log2 - 1) & 1);
 }
 
-static void write_last_suffix(struct cabac *c, int pos, int prefix)
+CABAC_INLINE void write_last_suffix(struct cabac_run *r, int pos, int prefix)
 {
     if (prefix > 3) {
         int n = (prefix >> 1) - 1;
-        cabac_bypass(c, (uint32_t)pos & ((1u << n) - 1), n);
+        run_bypass(r, (uint32_t)pos & ((1u << n) - 1), n);
     }
 }
 
-static void write_last(struct cabac *c, int x, int y, int size_log2, bool chroma, enum scan scan)
+CABAC_INLINE void write_last(struct cabac_run *r, int x, int y, int size_log2, bool chroma,
+                             enum scan scan)
 {
     if (scan == SCAN_VERTICAL) {
         int t = x;
@@ -71,37 +100,26 @@ static void write_last(struct cabac *c, int x, int y, int size_log2, bool chroma
     int offset = chroma ? 15 : 3 * (size_log2 - 2) + ((size_log2 - 1) >> 2);
     int shift = chroma ? size_log2 - 2 : (size_log2 + 1) >> 2;
     int px = last_prefix(x), py = last_prefix(y), most = 2 * size_log2 - 1;
-    write_last_prefix(c, CTX_LAST_X + offset, px, most, shift);
-    write_last_prefix(c, CTX_LAST_Y + offset, py, most, shift);
-    write_last_suffix(c, x, px);
-    write_last_suffix(c, y, py);
+    write_last_prefix(r, CTX_LAST_X + offset, px, most, shift);
+    write_last_prefix(r, CTX_LAST_Y + offset, py, most, shift);
+    write_last_suffix(r, x, px);
+    write_last_suffix(r, y, py);
 }
 
-/* sigCtx within a sub-block for each prevCsbf (9.3.4.2.5), by y << 2 | x. */
-static const uint8_t sig_pattern[4][16] = {
-    {2, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0},
-    {2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0},
-    {2, 1, 0, 0, 2, 1, 0, 0, 2, 1, 0, 0, 2, 1, 0, 0},
-    {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2},
-};
-static const uint8_t sig_4x4[16] = {0, 1, 4, 5, 2, 3, 4, 5, 6, 6, 8, 8, 7, 7, 8, 8};
-
 /* 9.3.3.11: Rice prefix of at most four ones, then Exp-Golomb. */
-static void write_remaining(struct cabac *c, uint32_t v, int rice)
+CABAC_INLINE void write_remaining(struct cabac_run *r, uint32_t v, int rice)
 {
     if (v < 4u << rice) {
-        int ones = (int)(v >> rice);
-        cabac_bypass(c, (2u << ones) - 2, ones + 1);
-        if (rice)
-            cabac_bypass(c, v & ((1u << rice) - 1), rice);
+        int ones = (int)(v >> rice); /* ones, a zero, rice bits: at most 9 */
+        run_bypass(r, ((2u << ones) - 2) << rice | (v & ((1u << rice) - 1)), ones + 1 + rice);
         return;
     }
     v -= 4u << rice;
     int k = rice + 1, ones = 4;
     for (; v >= 1u << k; ones++)
         v -= 1u << k++;
-    cabac_bypass_long(c, (uint32_t)(((uint64_t)2 << ones) - 2), ones + 1);
-    cabac_bypass_long(c, v, k);
+    run_bypass_long(r, (uint32_t)(((uint64_t)2 << ones) - 2), ones + 1);
+    run_bypass_long(r, v, k);
 }
 
 struct sub_block {
@@ -112,32 +130,34 @@ struct sub_block {
 
 /* Greater-than-1 and -2 flags, signs, and what remains. *c1: 0 when the sub-block before ended
  * its flags after a 1 (9.3.4.2.6). */
-static void write_levels(struct cabac *c, const struct sub_block *s, bool chroma, bool first,
-                         int *c1)
+CABAC_INLINE void write_levels(struct cabac_run *r, const struct sub_block *s, bool chroma,
+                               bool first, int *c1)
 {
     int set = (first || chroma ? 0 : 2) + (*c1 == 0), flags = s->n < 8 ? s->n : 8, two = -1;
-    int ctx = CTX_GR1 + (chroma ? 16 : 0) + set * 4;
-    *c1 = 1;
+    int ctx = CTX_GR1 + (chroma ? 16 : 0) + set * 4, next = 1;
     for (int i = 0; i < flags; i++) {
         int greater = s->abs[i] > 1;
-        cabac_bin(c, ctx + *c1, greater);
+        run_bin(r, ctx + next, greater);
         if (greater) {
-            *c1 = 0;
+            next = 0;
             if (two < 0)
                 two = i;
-        } else if (*c1 > 0 && *c1 < 3) {
-            ++*c1;
+        } else if (next > 0 && next < 3) {
+            ++next;
         }
     }
+    *c1 = next;
     if (two >= 0)
-        cabac_bin(c, CTX_GR2 + (chroma ? 4 : 0) + set, s->abs[two] > 2);
-    cabac_bypass(c, s->signs, s->n);
+        run_bin(r, CTX_GR2 + (chroma ? 4 : 0) + set, s->abs[two] > 2);
+    run_bypass(r, s->signs, s->n);
+    if (two < 0 && s->n <= 8)
+        return; /* all are 1 */
     int rice = 0;
     for (int i = 0; i < s->n; i++) {
-        int base = i >= 8 ? 1 : i == two ? 3 : two >= 0 && i > two ? 2 : 2;
+        int base = i >= 8 ? 1 : i == two ? 3 : 2;
         if (s->abs[i] < base)
             continue;
-        write_remaining(c, (uint32_t)(s->abs[i] - base), rice);
+        write_remaining(r, (uint32_t)(s->abs[i] - base), rice);
         if (s->abs[i] > 3 << rice && rice < 4)
             rice++;
     }
@@ -152,46 +172,57 @@ struct block {
     uint8_t coded[9][9]; /* coded_sub_block_flag, with a border of 0 */
 };
 
-static uint32_t sub_mask(const struct block *b, int sub)
+/* Which of four levels side by side are not 0: a bit each, the first the lowest. */
+static inline uint32_t row_mask(const int16_t *p)
 {
-    const int16_t *p = b->level + ((sub >> 3) << (b->log2 + 2)) + (sub & 7) * 4;
-    uint64_t row[4], any = 0;
-    for (int y = 0; y < 4; y++) {
-        memcpy(&row[y], p + ((ptrdiff_t)y << b->log2), 8);
-        any |= row[y];
-    }
-    if (!any)
-        return 0;
-    uint32_t mask = 0;
-    const uint8_t *order = scan4[b->scan];
-    for (int i = 0; i < 16; i++)
-        if (p[((order[i] >> 2) << b->log2) + (order[i] & 3)])
-            mask |= 1u << i;
-    return mask;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    const uint64_t low = UINT64_C(0x7fff7fff7fff7fff);
+    uint64_t v;
+    memcpy(&v, p, 8);
+    v = (((v & low) + low) | v) >> 15 & UINT64_C(0x0001000100010001);
+    return (uint32_t)(v * UINT64_C(0x0001000200040008) >> 48) & 15;
+#else
+    return (uint32_t)((p[0] != 0) | (p[1] != 0) << 1 | (p[2] != 0) << 2 | (p[3] != 0) << 3);
+#endif
 }
 
-static void write_significance(struct cabac *c, const struct block *b, int sub, uint32_t mask,
-                               int from, bool infer_dc)
+/* Of a sub-block, in scan order. */
+static inline uint32_t sub_mask(const struct block *b, int sub)
 {
-    int xs = sub & 7, ys = sub >> 3;
-    const uint8_t *order = scan4[b->scan], *pattern = sig_4x4;
+    const int16_t *p = b->level + ((sub >> 3) << (b->log2 + 2)) + (sub & 7) * 4;
+    ptrdiff_t stride = (ptrdiff_t)1 << b->log2;
+    uint64_t row[4];
+    for (int y = 0; y < 4; y++)
+        memcpy(&row[y], p + y * stride, 8);
+    if (!(row[0] | row[1] | row[2] | row[3]))
+        return 0;
+    uint32_t upper = row_mask(p) | row_mask(p + stride) << 4;
+    uint32_t lower = row_mask(p + 2 * stride) | row_mask(p + 3 * stride) << 4;
+    return to_scan[b->scan][0][upper] | to_scan[b->scan][1][lower];
+}
+
+CABAC_INLINE void write_significance(struct cabac_run *r, const struct block *b, int sub,
+                                     uint32_t mask, int from, bool infer_dc)
+{
+    int xs = sub & 7, ys = sub >> 3, kind = SIG_4X4;
     int base = CTX_SIG + (b->chroma ? 27 : 0);
     if (b->log2 > 2) {
-        pattern = sig_pattern[b->coded[ys][xs + 1] | b->coded[ys + 1][xs] << 1];
+        kind = b->coded[ys][xs + 1] | b->coded[ys + 1][xs] << 1;
         if (b->chroma)
             base += b->log2 == 3 ? 9 : 12;
         else
             base += (xs || ys ? 3 : 0) + (b->log2 == 3 ? b->scan == SCAN_DIAGONAL ? 9 : 15 : 21);
     }
+    const uint8_t *pattern = sig_scan[b->scan][kind];
     for (int i = from; i > 0; i--)
-        cabac_bin(c, base + pattern[order[i]], mask >> i & 1);
+        run_bin(r, base + pattern[i], mask >> i & 1);
     if (from < 0 || (infer_dc && !(mask >> 1)))
         return; /* the one at 0 must be it */
     int dc = b->log2 > 2 && !xs && !ys ? CTX_SIG + (b->chroma ? 27 : 0) : base + pattern[0];
-    cabac_bin(c, dc, mask & 1);
+    run_bin(r, dc, mask & 1);
 }
 
-static void collect(const struct block *b, int sub, uint32_t mask, struct sub_block *out)
+CABAC_INLINE void collect(const struct block *b, int sub, uint32_t mask, struct sub_block *out)
 {
     const int16_t *p = b->level + ((sub >> 3) << (b->log2 + 2)) + (sub & 7) * 4;
     const uint8_t *order = scan4[b->scan];
@@ -206,8 +237,9 @@ static void collect(const struct block *b, int sub, uint32_t mask, struct sub_bl
     }
 }
 
-void residual_write(struct cabac *c, const int16_t *level, int size_log2, bool chroma,
-                    enum scan scan)
+/* Inlined where the size is a constant. */
+CABAC_INLINE void write_block(struct cabac_run *r, const int16_t *level, int size_log2, bool chroma,
+                              enum scan scan)
 {
     struct block b = {.level = level, .log2 = size_log2, .chroma = chroma, .scan = scan,
                       .subs = sub_scan(size_log2, scan)};
@@ -218,7 +250,7 @@ void residual_write(struct cabac *c, const int16_t *level, int size_log2, bool c
     if (last < 0)
         return;
     int pos = 31 - __builtin_clz(mask), at = scan4[scan][pos], sub = b.subs[last];
-    write_last(c, (sub & 7) * 4 + (at & 3), (sub >> 3) * 4 + (at >> 2), size_log2, chroma, scan);
+    write_last(r, (sub & 7) * 4 + (at & 3), (sub >> 3) * 4 + (at >> 2), size_log2, chroma, scan);
     int c1 = 1;
     for (int i = last; i >= 0; i--) {
         sub = b.subs[i];
@@ -227,16 +259,27 @@ void residual_write(struct cabac *c, const int16_t *level, int size_log2, bool c
             mask = sub_mask(&b, sub);
         bool inner = i < last && i > 0;
         if (inner)
-            cabac_bin(c, CTX_CODED_SUB + (chroma ? 2 : 0) +
-                             (b.coded[ys][xs + 1] | b.coded[ys + 1][xs]), mask != 0);
+            run_bin(r, CTX_CODED_SUB + (chroma ? 2 : 0) +
+                           (b.coded[ys][xs + 1] | b.coded[ys + 1][xs]), mask != 0);
         b.coded[ys][xs] = mask != 0 || i == 0 || i == last;
         if (inner && !mask)
             continue;
-        write_significance(c, &b, sub, mask, i == last ? pos - 1 : 15, inner);
+        write_significance(r, &b, sub, mask, i == last ? pos - 1 : 15, inner);
         if (!mask)
             continue;
         struct sub_block s;
         collect(&b, sub, mask, &s);
-        write_levels(c, &s, chroma, i == 0, &c1);
+        write_levels(r, &s, chroma, i == 0, &c1);
     }
+}
+
+void residual_write(struct cabac *c, const int16_t *level, int size_log2, bool chroma,
+                    enum scan scan)
+{
+    struct cabac_run r = cabac_run(c);
+    if (size_log2 == 2)
+        write_block(&r, level, 2, chroma, scan);
+    else
+        write_block(&r, level, size_log2, chroma, scan);
+    cabac_run_end(&r);
 }

@@ -38,7 +38,7 @@ static int decode_bin(struct decoder *d, int ctx) /* 9.3.4.3.2 */
         18, 18, 19, 19, 21, 21, 22, 22, 23, 24, 24, 25, 26, 26, 27, 27, 28, 29, 29, 30, 30, 30,
         31, 32, 32, 33, 33, 33, 34, 34, 35, 35, 35, 36, 36, 36, 37, 37, 37, 38, 38, 63};
     unsigned idx = d->state[ctx] >> 1, mps = d->state[ctx] & 1, bin = mps;
-    unsigned lps = cabac_range_lps[idx][d->range >> 6 & 3];
+    unsigned lps = cabac_range_lps[idx] >> (d->range >> 6 & 3) * 8 & 0xff;
     d->range -= lps;
     if (d->offset >= d->range) {
         bin = !mps;
@@ -103,8 +103,10 @@ static void round_trip(uint32_t start, int count, uint32_t bias)
             int ctx = (int)rng(CTX_COUNT), bin = rng(bias) == 0;
             cabac_bin(&c, ctx, bin);
         } else if (what < 60) {
-            cabac_bypass_long(&c, bias > 9 ? (1u << (what - 39)) - 1 : rng(1u << (what - 39)),
-                              (int)what - 39);
+            struct cabac_run r = cabac_run(&c);
+            run_bypass_long(&r, bias > 9 ? (1u << (what - 39)) - 1 : rng(1u << (what - 39)),
+                            (int)what - 39);
+            cabac_run_end(&r);
         } else {
             cabac_terminate(&c, 0);
         }
