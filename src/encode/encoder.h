@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pool;
+
 struct encoder_config {
     int width, height;   /* x265: 17x16 at least. An odd size in 4:2:0 gives a stream of the next
                             even size, its last column or row twice (au->width, au->height) */
@@ -19,6 +21,8 @@ struct encoder_config {
     int64_t bitrate_bps; /* the ceiling; for the level alone */
     int max_level_idc;   /* of all viewers: a level above the lowest that fits may be signalled, for
                             a larger picture buffer; 0: the lowest */
+    struct pool *pool;   /* borrows until close; NULL: no threads but the caller's. The screen encoder:
+                            the stream has wavefronts, each row of tree blocks by itself */
     bool film;           /* camera pictures rather than a screen: x265 searches less (a hint) */
 };
 

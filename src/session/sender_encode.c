@@ -5,12 +5,15 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pool.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum {
     REFINE_AFTER_US = 250000,    /* of stillness: a person who types is not delayed by it */
     REFINE_INTERVAL_US = 100000,
+    ROW_THREADS_MOST = 8, /* more would wait for each other: rows follow each other closely */
 };
 
 struct encode_stage {
@@ -18,6 +21,7 @@ struct encode_stage {
     struct converter *converter;
     enum pix_fmt fmt;
     struct encoder *encoder;
+    struct pool *pool;       /* owns; NULL on one core */
     int width, height;       /* of the encoder */
     struct picture *planes;  /* what was encoded last; the encoder may still read it */
     struct damage pending;   /* relative to the last picture that was encoded */
@@ -37,6 +41,7 @@ static int open_encoder(struct encode_stage *e, int width, int height)
     encoder_close(&e->encoder);
     struct encoder_config c = {.width = width, .height = height, .fmt = e->fmt,
                                .fps = s->config.fps, .bitrate_bps = s->config.bitrate_bps,
+                               .pool = e->pool,
                                .film = s->source && !strcmp(s->source->ops->name, "file")};
     int err = encoder_open(&e->encoder, s->encoder_ops, &c);
     if (err)
@@ -223,9 +228,14 @@ void *sender_encode_main(void *arg)
     struct encode_stage e = {.s = s, .fmt = s->config.chroma == 444 ? PIX_I444 : PIX_I420};
     budget_init(&e.budget, atomic_load(&s->target_bps), s->config.queue_ms, s->config.fps,
                 clock_now_us());
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     e.converter = converter_new(e.fmt);
-    if (!e.converter) {
+    if (cores > 1)
+        e.pool = pool_new(cores > ROW_THREADS_MOST ? ROW_THREADS_MOST : (int)cores, "hc-rows");
+    if (!e.converter || (cores > 1 && !e.pool)) {
         sender_end(s, ERR_MEMORY, "out of memory", false);
+        converter_free(&e.converter);
+        pool_free(&e.pool);
         return NULL;
     }
     /* Opened before the first viewer comes: it takes tens of milliseconds. */
@@ -239,6 +249,7 @@ void *sender_encode_main(void *arg)
             slot_sleep(s->slot, -1);
     }
     encoder_close(&e.encoder);
+    pool_free(&e.pool);
     picture_unref(&e.planes);
     converter_free(&e.converter);
     return NULL;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct bit_writer {
-    uint8_t data[256]; /* no header comes near */
+    uint8_t data[512]; /* no header comes near: 68 entry points are the most */
     size_t bits;
 };
 
@@ -224,7 +224,7 @@ static void put_pps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put(w, 2, 0); /* weighted prediction */
     put(w, 1, 1); /* transquant_bypass_enabled */
     put(w, 1, 0); /* tiles */
-    put(w, 1, 0); /* entropy_coding_sync */
+    put(w, 1, p->wavefronts); /* entropy_coding_sync_enabled */
     put(w, 1, 0); /* loop filter across slices */
     put(w, 1, 1); /* deblocking control: disabled, it would blur text and touch what stood still */
     put(w, 1, 0);
@@ -274,14 +274,58 @@ static void put_references(struct bit_writer *w, const struct slice_params *s)
         }
     }
     put_ue(w, (uint32_t)s->n_lt);
+    int cycles = 0;
     for (int i = 0; i < s->n_lt; i++) {
         put(w, SCREEN_POC_BITS, (uint32_t)s->lt[i].poc & ((1u << SCREEN_POC_BITS) - 1));
         put(w, 1, s->lt[i].used);
-        put(w, 1, 0); /* delta_poc_msb_present: no two have the same low bits */
+        /* delta_poc_msb_present: no two have the same low bits. But with entry points the header
+         * should need no emulation prevention, which libde265 counts among the data's: ones keep
+         * the zeros apart. The cycles add up along the list. */
+        int behind = (s->poc >> SCREEN_POC_BITS) - (s->lt[i].poc >> SCREEN_POC_BITS);
+        bool tell = s->wavefronts && behind >= cycles;
+        put(w, 1, tell);
+        if (tell) {
+            put_ue(w, (uint32_t)(behind - cycles));
+            cycles = behind;
+        }
     }
 }
 
-static void put_slice_header(struct bit_writer *w, const struct slice_params *s) /* 7.3.6.1 */
+/* How long it is with emulation prevention. */
+static size_t escaped_len(const struct substream *d)
+{
+    size_t more = 0;
+    int z = 0;
+    for (size_t i = 0; i < d->len; i++) {
+        if (z >= 2 && d->data[i] <= 3) {
+            more++;
+            z = 0;
+        }
+        z = d->data[i] ? 0 : z + 1;
+    }
+    return d->len + more;
+}
+
+/* 7.4.7.1: each substream's bytes but the last's, emulation prevention included. Each ends with a
+ * byte that is not 0, so that none is added for two together. */
+static void put_entry_points(struct bit_writer *w, const struct substream *streams, int n)
+{
+    put_ue(w, (uint32_t)n - 1);
+    if (n < 2)
+        return;
+    size_t most = 1;
+    for (int i = 0; i < n - 1; i++) {
+        size_t len = escaped_len(&streams[i]);
+        most = len > most ? len : most;
+    }
+    int bits = most > 1 ? 32 - __builtin_clz((uint32_t)most - 1) : 1;
+    put_ue(w, (uint32_t)bits - 1);
+    for (int i = 0; i < n - 1; i++)
+        put(w, bits, (uint32_t)escaped_len(&streams[i]) - 1);
+}
+
+static void put_slice_header(struct bit_writer *w, const struct slice_params *s,
+                             const struct substream *streams, int n) /* 7.3.6.1 */
 {
     put(w, 1, 1); /* first_slice_segment_in_pic */
     if (s->key)
@@ -297,15 +341,19 @@ static void put_slice_header(struct bit_writer *w, const struct slice_params *s)
         put_ue(w, 5 - SCREEN_MERGE_CANDIDATES);
     }
     put_se(w, s->qp - SCREEN_INIT_QP);
+    if (s->wavefronts)
+        put_entry_points(w, streams, n);
     put_trailing(w);
 }
 
-bool params_write_slice(struct access_unit *au, const struct slice_params *s, const uint8_t *data,
-                        size_t len)
+bool params_write_slice(struct access_unit *au, const struct slice_params *s,
+                        const struct substream *streams, int n)
 {
     struct bit_writer w = {0};
     int zeros;
-    put_slice_header(&w, s);
-    return nal_begin(au, s->key ? NAL_IDR_N_LP : NAL_TRAIL_R, &w, &zeros) &&
-           append_escaped(au, data, len, &zeros);
+    put_slice_header(&w, s, streams, n);
+    bool good = nal_begin(au, s->key ? NAL_IDR_N_LP : NAL_TRAIL_R, &w, &zeros);
+    for (int i = 0; i < n && good; i++)
+        good = append_escaped(au, streams[i].data, streams[i].len, &zeros);
+    return good;
 }

@@ -22,10 +22,18 @@ struct screen_params {
     int level_idc;
     int dpb_size; /* pictures of the decoder's buffer, the one it decodes included */
     int pps_id;   /* 1 … SCREEN_PPS_IDS, another for each IDR picture: see params_write_sets */
+    bool wavefronts; /* each row of tree blocks is a substream */
+};
+
+/* Slice segment data that ends at a byte: of the whole picture, or of a row of tree blocks. */
+struct substream {
+    const uint8_t *data;
+    size_t len;
 };
 
 struct slice_params {
     bool key;    /* IDR, else P */
+    bool wavefronts; /* as in the parameter sets */
     int poc;     /* since the IDR */
     int qp;      /* SliceQpY */
     int pps_id;
@@ -45,9 +53,9 @@ void params_choose(struct screen_params *p, const struct encoder_config *config)
  * with after a loss at any picture of which the references are there. That is so because a
  * slice's PPS id tells to which IDR picture its POC belongs. false: out of memory. */
 bool params_write_sets(struct access_unit *au, const struct screen_params *p);
-/* Appends a slice segment that is the whole picture: its header and `data`, with emulation
- * prevention (7.4.2). */
-bool params_write_slice(struct access_unit *au, const struct slice_params *s, const uint8_t *data,
-                        size_t len);
+/* Appends a slice segment that is the whole picture: its header and its data, with emulation
+ * prevention (7.4.2); n: of the wavefronts, of which the header tells the entry points, or 1. */
+bool params_write_slice(struct access_unit *au, const struct slice_params *s,
+                        const struct substream *streams, int n);
 
 #endif

@@ -4,7 +4,7 @@
  *   motion       by which vectors parts of it moved
  *   rate         lossless, or with which QP, what remains
  *   memory       which earlier pictures stay, what of them is on the screen again; losses
- *   ctu          the tree blocks; those in which nothing is to be coded cost three bins
+ *   rows, ctu    the tree blocks; those in which nothing is to be coded cost three bins
  *
  * The reconstruction is local: no loop filter runs, so a block that is kept never changes, and
  * only coded blocks are written. Two reconstructions take turns when something moved (the old
@@ -19,6 +19,7 @@
 #include "encode/screen/memory.h"
 #include "encode/screen/motion.h"
 #include "encode/screen/rate.h"
+#include "encode/screen/rows.h"
 #include "encode/screen/screen.h"
 
 #include <stdio.h>
@@ -27,7 +28,6 @@
 
 enum {
     MOVED_BLOCKS_MIN = 24,   /* fewer changed blocks are not worth a search for motion */
-    CTU_BYTES_MOST = 1 << 16, /* no tree block takes more, even lossless 4:4:4 noise */
     LOSSLESS_SLICE_QP = 30,  /* not used but by units that turn out lossy: within a delta of 25 */
     REFINE_QP = 22,          /* of what is to look good soon, before it is exact */
     REFINE_PICTURES = 8,     /* more than so many lossless ones: a lossy pass goes first */
@@ -41,6 +41,7 @@ struct screen {
     struct coder coder;
     struct motion *motion;
     struct rate rate;
+    struct rows *rows;
     struct picture *src_pic, *rec_pic[2]; /* own; of the coded size */
     struct frame src, rec[2];
     int now;           /* which of rec is the last reconstruction */
@@ -75,7 +76,7 @@ static void screen_close(struct encoder *e)
     picture_unref(&s->rec_pic[0]);
     picture_unref(&s->rec_pic[1]);
     motion_free(&s->motion);
-    cabac_free(&s->coder.cabac);
+    rows_free(&s->rows);
     free(s->coder.info);
     free(s->coder.plain);
     free(s->coder.activity);
@@ -127,6 +128,8 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->rec_pic[0] = picture_new(g->fmt, g->cw, g->ch);
     s->rec_pic[1] = picture_new(g->fmt, g->cw, g->ch);
     s->motion = motion_new(kernels_best());
+    s->params.wavefronts = config->pool != NULL;
+    s->rows = rows_new(&s->g, config->pool);
     s->coder.info = calloc(blocks, sizeof s->coder.info[0]);
     s->coder.plain = calloc(ctbs, sizeof s->coder.plain[0]);
     s->coder.activity = calloc(blocks, sizeof s->coder.activity[0]);
@@ -138,7 +141,7 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->bin = calloc(blocks, 1);
     bool memory = memory_init(&s->memory, &s->g, s->params.dpb_size - 1);
     if (!memory || !s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion ||
-        !s->coder.info || !s->coder.plain || !s->coder.activity || !s->stale || !s->todo ||
+        !s->rows || !s->coder.info || !s->coder.plain || !s->coder.activity || !s->stale || !s->todo ||
         !s->dirty || !s->match || !s->inexact || !s->bin) {
         screen_close(&s->base);
         return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
@@ -392,114 +395,21 @@ static void set_frames(struct screen *s)
     c->rec = s->rec[s->now];
 }
 
-/* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
-static void settle(struct screen *s, int t, int qp)
-{
-    struct rect r = ctb_blocks(&s->g, t);
-    for (int by = r.y; by < r.y + r.h; by++) {
-        unsigned exact = damage_map_equal_row(&s->g, s->coder.k, &s->rec[s->now], &s->src, r.x, by,
-                                              r.w);
-        for (int i = 0; i < r.w; i++) {
-            int at = by * s->g.w8 + r.x + i;
-            if (s->match[at] == MATCH_KEEP)
-                continue; /* one that may also be moved, with its neighbours, may have been */
-            int was = memory_inexact(&s->coder, s->match[at], t, 8 * (by & 7) + i);
-            int now = was ? was : qp ? qp : 1;
-            s->match[at] = MATCH_KEEP;
-            s->n_inexact -= s->inexact[at] != 0;
-            s->inexact[at] = exact >> i & 1 ? 0 : (uint8_t)now;
-            s->n_inexact += s->inexact[at] != 0;
-        }
-    }
-    s->todo[t] = 0;
-    s->stale[t] = true;
-}
-
-/* Keeps a picture within its bytes while it is coded: what is left, and what it may take. */
-struct spending {
-    struct rate_work left;
-    double estimated; /* of what was coded so far, at its QPs */
-    double budget;
-    int qp;
-};
-
-/* A tree block's share of the work moves from what is left to what is done. */
-static void spend(const struct screen *s, struct spending *m, int t)
-{
-    struct rate_work now = {.refine = m->left.refine};
-    struct rect r = ctb_blocks(&s->g, t);
-    for (int by = r.y; by < r.y + r.h; by++)
-        for (int bx = r.x; bx < r.x + r.w; bx++) {
-            int at = by * s->g.w8 + bx;
-            if (!s->match[at]) {
-                now.blocks[s->bin[at]]++;
-                m->left.blocks[s->bin[at]]--;
-            }
-        }
-    m->estimated += rate_estimate(&s->rate, &now, m->qp);
-}
-
-/* The QP for the next tree block: coarser when too much was spent. */
-static void adapt(const struct screen *s, struct spending *m)
-{
-    double used = (double)cabac_bytes(&s->coder.cabac);
-    if (used < 0.1 * m->budget || m->estimated < 64)
-        return;
-    double ratio = used / m->estimated;
-    ratio = ratio < 0.5 ? 0.5 : ratio > 3 ? 3 : ratio;
-    if (used + ratio * rate_estimate(&s->rate, &m->left, m->qp) <= 1.25 * m->budget)
-        return;
-    /* From lossless to what fits, else by small steps: a cell at a time should look alike. */
-    bool lossless = m->qp == RATE_LOSSLESS;
-    int qp = lossless ? RATE_QP_MIN : m->qp;
-    int most = lossless ? s->coder.qp_before + 25 : qp + 1;
-    while (qp < RATE_QP_MAX && qp < most &&
-           used + ratio * rate_estimate(&s->rate, &m->left, qp) > 1.1 * m->budget)
-        qp++;
-    m->qp = qp;
-}
-
-/* The rest of a refinement waits for the next one. */
-static void put_off(struct screen *s, int t)
-{
-    struct rect r = ctb_blocks(&s->g, t);
-    for (int by = r.y; by < r.y + r.h; by++)
-        memset(s->match + by * s->g.w8 + r.x, MATCH_KEEP, (size_t)r.w);
-    s->todo[t] = 0;
-}
-
 static int code_picture(struct screen *s, bool key, int qp, size_t budget,
                         const struct rate_work *work)
 {
-    struct coder *c = &s->coder;
-    struct spending m = {.left = *work, .budget = (double)budget, .qp = qp};
-    c->key = key;
-    int slice_qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp;
-    c->qp_before = slice_qp;
+    s->coder.key = key;
     set_frames(s);
-    cabac_start(&c->cabac, key, slice_qp);
-    int ctbs = s->g.ctb_cols * s->g.ctb_rows;
-    for (int t = 0; t < ctbs; t++) {
-        if (!cabac_reserve(&c->cabac, CTU_BYTES_MOST))
-            return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
-                             c->cabac.len);
-        int x = t % s->g.ctb_cols, y = t / s->g.ctb_cols;
-        if (s->todo[t] && work->refine && (double)cabac_bytes(&c->cabac) > 1.1 * m.budget)
-            put_off(s, t);
-        if (s->todo[t]) {
-            if (!work->refine)
-                adapt(s, &m);
-            spend(s, &m, t);
-            c->lossless = m.qp == RATE_LOSSLESS;
-            ctu_code(c, x, y, c->lossless ? c->qp_before : m.qp);
-            settle(s, t, m.qp);
-        } else {
-            ctu_keep(c, x, y);
-        }
-        cabac_terminate(&c->cabac, t == ctbs - 1);
-    }
-    cabac_finish(&c->cabac);
-    rate_learn(&s->rate, m.qp, work->refine, m.estimated, c->cabac.len);
+    struct rows_result done;
+    struct rows_job job = {.coder = &s->coder, .rate = &s->rate, .work = work,
+                           .budget = (double)budget, .qp = qp,
+                           .slice_qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp,
+                           .match = s->match, .todo = s->todo, .inexact = s->inexact,
+                           .bin = s->bin, .stale = s->stale};
+    if (!rows_code(s->rows, &job, &done))
+        return error_set(ERR_MEMORY, "out of memory for a picture");
+    s->n_inexact += done.inexact;
+    rate_learn(&s->rate, done.qp, work->refine, done.estimated, done.bytes);
     return 0;
 }
 
@@ -509,13 +419,15 @@ static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au
         s->params.pps_id = s->params.pps_id % SCREEN_PPS_IDS + 1;
     else
         au->n_refers = memory_refs(&s->memory, &s->coder, au->refers_to);
+    int n;
+    const struct substream *streams = rows_streams(s->rows, &n);
     struct slice_params slice = {.key = key, .pps_id = s->params.pps_id,
+                                 .wavefronts = s->params.wavefronts,
                                  .qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp};
     memory_slice(&s->memory, &s->coder, &slice);
     if ((key && !params_write_sets(au, &s->params)) ||
-        !params_write_slice(au, &slice, s->coder.cabac.data, s->coder.cabac.len))
-        return error_set(ERR_MEMORY, "out of memory for a picture of %zu bytes",
-                         s->coder.cabac.len);
+        !params_write_slice(au, &slice, streams, n))
+        return error_set(ERR_MEMORY, "out of memory for a picture");
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* The screen encoder against libavcodec, and libde265 where it is: whatever is coded, the decoder's
- * picture is the encoder's reconstruction, sample by sample. Random streams by seed:
+ * picture is the encoder's reconstruction, sample by sample; and the bits are the same with any number
+ * of threads. Random streams by seed:
  *
  *     unit-screen-stream [FIRST COUNT]
  *
@@ -8,6 +9,7 @@
  * The decoders stay from stream to stream, as a viewer's do: each stream begins with an IDR. */
 #include "avdecode.h"
 #include "base/error.h"
+#include "base/pool.h"
 #include "de265decode.h"
 #include "encode/encoder.h"
 #include "encode/screen/screen.h"
@@ -35,8 +37,28 @@ static uint32_t first_seed, seeds = 300;
 struct stream {
     struct encoder *e;
     struct picture *pic;
+    struct encoder *twin;        /* NULL, or with another pool: gives the same bits */
     uint64_t id;
 };
+
+enum { POOLS = 2 };
+static const int pool_sizes[POOLS] = {1, 3};
+static struct pool *pools[POOLS];
+
+static bool twin_agrees(struct stream *s, const struct encode_in *in, const struct access_unit *au)
+{
+    struct encode_out out;
+    if (!s->twin)
+        return true;
+    if (encoder_screen.encode(s->twin, in, &out))
+        return false;
+    bool good = !au == !out.au &&
+                (!au || (au->len == out.au->len && !memcmp(au->data, out.au->data, au->len)));
+    if (!good)
+        print_error("other bits with other threads, picture %d\n", (int)s->id);
+    access_unit_unref(&out.au);
+    return good;
+}
 
 static bool code(struct stream *s, struct encode_in in, bool *more)
 {
@@ -49,6 +71,10 @@ static bool code(struct stream *s, struct encode_in in, bool *more)
         return false;
     }
     *more = out.wants_more;
+    if (!twin_agrees(s, &in, out.au)) {
+        access_unit_unref(&out.au);
+        return false;
+    }
     if (!out.au)
         return true;
     struct picture *got = avdecode_run(all.d, out.au);
@@ -81,10 +107,14 @@ static bool random_stream(uint32_t seed)
     enum pix_fmt fmt = rng(3) ? PIX_I420 : PIX_I444;
     uint32_t most = rng(64) == 0 ? 420 : rng(5) ? 56 : 112;
     struct encoder_config config = {16 + (int)rng(most), 16 + (int)rng(most), fmt, 30, 8000000,
-                                    levels[rng(4)], false};
+                                    levels[rng(4)], .pool = rng(2) ? pools[0] : NULL};
     struct stream s = {.pic = picture_new(fmt, config.width, config.height)};
     assert_int_equal(encoder_open(&s.e, &encoder_screen, &config), 0);
     assert_non_null(s.pic);
+    if (config.pool && (most > 400 || rng(4) == 0)) {
+        config.pool = pools[1];
+        assert_int_equal(encoder_open(&s.twin, &encoder_screen, &config), 0);
+    }
     paint(s.pic, (struct rect){0, 0, config.width, config.height},
           (enum paint)rng(PAINT_KINDS));
     bool good = true, more = true;
@@ -104,6 +134,7 @@ static bool random_stream(uint32_t seed)
                                &more);
     }
     encoder_close(&s.e);
+    encoder_close(&s.twin);
     picture_unref(&s.pic);
     return good;
 }
@@ -114,11 +145,15 @@ static void test_random_streams(void **state)
     all.d = avdecode_new();
     all.second = de265decode_new();
     assert_non_null(all.d);
+    for (int i = 0; i < POOLS; i++)
+        assert_non_null(pools[i] = pool_new(pool_sizes[i], "rows"));
     for (uint32_t seed = first_seed; seed < first_seed + seeds; seed++)
         if (!random_stream(seed))
             fail_msg("stream %u", seed);
     avdecode_free(&all.d);
     de265decode_free(&all.second);
+    for (int i = 0; i < POOLS; i++)
+        pool_free(&pools[i]);
     unsigned kinds = 0;
     for (int qp = 0; qp < QPS; qp++)
         kinds += all.of_qp[qp] > 0;

@@ -1,0 +1,344 @@
+#include "encode/screen/rows.h"
+
+#include "base/pool.h"
+#include "encode/screen/damage_map.h"
+#include "encode/screen/memory.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CTU_BYTES_MOST = 1 << 16, /* no tree block takes more, even lossless 4:4:4 noise */
+    SHARED_BLOCKS_MIN = 512,  /* new 8x8 blocks: fewer are not worth waking a thread */
+    MOVED_WEIGHT = 6,         /* and a tree block's moved ones count as so many */
+};
+
+/* What a row took up to a tree block, that one included. */
+struct spent {
+    double estimated; /* bytes of what was coded, at its QPs */
+    uint32_t bytes;
+    uint16_t blocks[RATE_BINS]; /* of the work that is done */
+    uint8_t qp;
+};
+
+struct row {
+    struct coder coder; /* owns its cabac's memory */
+    uint8_t sync[CTX_COUNT]; /* after two tree blocks, for the row below */
+    int qp;
+    int inexact;
+    atomic_int done; /* tree blocks */
+};
+
+struct rows {
+    const struct geometry *g; /* borrows */
+    struct pool *pool;        /* borrows; NULL: no wavefronts */
+    const struct rows_job *job;
+    struct spent *spent;      /* owns; of each tree block */
+    struct substream *streams; /* owns; data borrows from the rows' coders */
+    bool shared;              /* more than one thread works on this picture */
+    atomic_bool failed;
+    atomic_int waiting;       /* threads that sleep until a row is further */
+    pthread_mutex_t lock;     /* for the sleep alone */
+    pthread_cond_t further;
+    int n;                    /* arithmetic coders: 1, or one for each row */
+    struct row row[];
+};
+
+struct rows *rows_new(const struct geometry *g, struct pool *pool)
+{
+    int n = pool ? g->ctb_rows : 1;
+    struct rows *r = calloc(1, sizeof *r + (size_t)n * sizeof r->row[0]);
+    if (!r)
+        return NULL;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->further, NULL);
+    r->g = g;
+    r->pool = pool;
+    r->n = n;
+    r->spent = calloc((size_t)g->ctb_cols * (size_t)g->ctb_rows, sizeof r->spent[0]);
+    r->streams = calloc((size_t)n, sizeof r->streams[0]);
+    if (!r->spent || !r->streams)
+        rows_free(&r);
+    return r;
+}
+
+void rows_free(struct rows **rows)
+{
+    struct rows *r = *rows;
+    if (!r)
+        return;
+    for (int i = 0; i < r->n; i++)
+        cabac_free(&r->row[i].coder.cabac);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->further);
+    free(r->spent);
+    free(r->streams);
+    free(r);
+    *rows = NULL;
+}
+
+const struct substream *rows_streams(const struct rows *r, int *count)
+{
+    *count = r->n;
+    return r->streams;
+}
+
+static struct rect ctb_blocks(const struct geometry *g, int ctb)
+{
+    struct rect r = {ctb % g->ctb_cols * 8, ctb / g->ctb_cols * 8, 8, 8};
+    return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
+}
+
+/* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
+static void settle(const struct rows_job *job, struct row *row, int t, int qp)
+{
+    const struct coder *c = &row->coder;
+    struct rect r = ctb_blocks(c->g, t);
+    for (int by = r.y; by < r.y + r.h; by++) {
+        unsigned exact = damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w);
+        for (int i = 0; i < r.w; i++) {
+            int at = by * c->g->w8 + r.x + i;
+            if (job->match[at] == MATCH_KEEP)
+                continue; /* one that may also be moved, with its neighbours, may have been */
+            int was = memory_inexact(c, job->match[at], t, 8 * (by & 7) + i);
+            int now = was ? was : qp ? qp : 1;
+            job->match[at] = MATCH_KEEP;
+            row->inexact -= job->inexact[at] != 0;
+            job->inexact[at] = exact >> i & 1 ? 0 : (uint8_t)now;
+            row->inexact += job->inexact[at] != 0;
+        }
+    }
+    job->todo[t] = 0;
+    job->stale[t] = true;
+}
+
+/* The rest of a refinement waits for the next one. */
+static void put_off(const struct rows_job *job, const struct geometry *g, int t)
+{
+    struct rect r = ctb_blocks(g, t);
+    for (int by = r.y; by < r.y + r.h; by++)
+        memset(job->match + by * g->w8 + r.x, MATCH_KEEP, (size_t)r.w);
+    job->todo[t] = 0;
+}
+
+/* A tree block's share of the work is added to what is done in its row. */
+static void spend(const struct rows_job *job, const struct geometry *g, struct spent *m, int t,
+                  int qp)
+{
+    struct rate_work now = {.refine = job->work->refine};
+    struct rect r = ctb_blocks(g, t);
+    for (int by = r.y; by < r.y + r.h; by++)
+        for (int bx = r.x; bx < r.x + r.w; bx++) {
+            int at = by * g->w8 + bx;
+            if (!job->match[at]) {
+                now.blocks[job->bin[at]]++;
+                m->blocks[job->bin[at]]++;
+            }
+        }
+    m->estimated += rate_estimate(job->rate, &now, qp);
+}
+
+/* How many tree blocks of a row `above` rows higher are done when the one at x begins. */
+static int done_above(const struct rows *r, int x, int above)
+{
+    int cols = r->g->ctb_cols;
+    if (!above)
+        return x;
+    return r->n == 1 || x + 1 + above > cols ? cols : x + 1 + above;
+}
+
+/* The last tree block of row i that is done when the one at (x, y) begins; NULL: none. */
+static const struct spent *spent_before(const struct rows *r, int x, int y, int i)
+{
+    int n = done_above(r, x, y - i);
+    return n ? &r->spent[i * r->g->ctb_cols + n - 1] : NULL;
+}
+
+/* All that was done, in the order of the wavefront. */
+static double used_before(const struct rows *r, int x, int y, double *estimated)
+{
+    double bytes = 0;
+    *estimated = 0;
+    for (int i = 0; i <= y; i++) {
+        const struct spent *m = spent_before(r, x, y, i);
+        if (m) {
+            bytes = r->n == 1 ? m->bytes : bytes + m->bytes; /* one coder counts for all rows */
+            *estimated += m->estimated;
+        }
+    }
+    return bytes;
+}
+
+static struct rate_work left_at(const struct rows *r, int x, int y)
+{
+    struct rate_work left = *r->job->work;
+    for (int i = 0; i <= y; i++) {
+        const struct spent *m = spent_before(r, x, y, i);
+        for (int b = 0; m && b < RATE_BINS; b++)
+            left.blocks[b] -= m->blocks[b];
+    }
+    return left;
+}
+
+/* The QP for the next tree block: coarser when too much was spent. */
+static void adapt(const struct rows *r, struct row *row, int x, int y, double used,
+                  double estimated)
+{
+    const struct rows_job *job = r->job;
+    if (used < 0.1 * job->budget || estimated < 64)
+        return;
+    double ratio = used / estimated;
+    ratio = ratio < 0.5 ? 0.5 : ratio > 3 ? 3 : ratio;
+    struct rate_work left = left_at(r, x, y);
+    if (used + ratio * rate_estimate(job->rate, &left, row->qp) <= 1.25 * job->budget)
+        return;
+    /* From lossless to what fits, else by small steps: a cell at a time should look alike. */
+    bool lossless = row->qp == RATE_LOSSLESS;
+    int qp = lossless ? RATE_QP_MIN : row->qp;
+    int most = lossless ? row->coder.qp_before + 25 : qp + 1;
+    while (qp < RATE_QP_MAX && qp < most &&
+           used + ratio * rate_estimate(job->rate, &left, qp) > 1.1 * job->budget)
+        qp++;
+    row->qp = qp;
+}
+
+static void code_block(struct rows *r, struct row *row, int x, int y, struct spent *m)
+{
+    const struct rows_job *job = r->job;
+    struct coder *c = &row->coder;
+    int t = y * r->g->ctb_cols + x;
+    if (job->todo[t]) {
+        double estimated, used = used_before(r, x, y, &estimated);
+        if (!job->work->refine)
+            adapt(r, row, x, y, used, estimated);
+        else if (used > 1.1 * job->budget)
+            put_off(job, r->g, t);
+    }
+    if (!job->todo[t]) {
+        ctu_keep(c, x, y);
+        return;
+    }
+    spend(job, r->g, m, t, row->qp);
+    c->lossless = row->qp == RATE_LOSSLESS;
+    ctu_code(c, x, y, c->lossless ? c->qp_before : row->qp);
+    settle(job, row, t, row->qp);
+}
+
+/* Sleeps until the row above is two tree blocks ahead, or at its end. */
+static void wait_for(struct rows *r, const struct row *above, int done)
+{
+    if (atomic_load(&above->done) >= done)
+        return;
+    pthread_mutex_lock(&r->lock);
+    atomic_fetch_add(&r->waiting, 1);
+    while (atomic_load(&above->done) < done)
+        pthread_cond_wait(&r->further, &r->lock);
+    atomic_fetch_sub(&r->waiting, 1);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void tell(struct rows *r, struct row *row, int done)
+{
+    atomic_store(&row->done, done);
+    if (r->shared && atomic_load(&r->waiting)) {
+        pthread_mutex_lock(&r->lock);
+        pthread_cond_broadcast(&r->further);
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+/* The first tree block of a row: 9.3.1, 9.3.2.2 and 9.3.2.4; qPY_PREV of 8.6.1. */
+static void begin_row(struct rows *r, int y)
+{
+    const struct rows_job *job = r->job;
+    struct row *row = &r->row[r->n == 1 ? 0 : y];
+    struct coder *c = &row->coder;
+    if (y > 0 && r->n == 1)
+        return;
+    struct cabac keep = c->cabac;
+    *c = *job->coder;
+    c->cabac = keep;
+    c->qp_before = job->slice_qp;
+    row->inexact = 0;
+    row->qp = job->qp;
+    cabac_start(&c->cabac, c->key, job->slice_qp);
+    if (y == 0)
+        return;
+    int cols = r->g->ctb_cols, second = cols > 1 ? 1 : 0;
+    wait_for(r, row - 1, second + 1);
+    row->qp = r->spent[(y - 1) * cols + second].qp;
+    if (cols > 1)
+        memcpy(c->cabac.state, row[-1].sync, sizeof row->sync);
+}
+
+static void code_row(void *arg, int y)
+{
+    struct rows *r = arg;
+    struct row *row = &r->row[r->n == 1 ? 0 : y];
+    struct cabac *e = &row->coder.cabac;
+    int cols = r->g->ctb_cols;
+    bool last = y == r->g->ctb_rows - 1, ends = last || r->n > 1;
+    begin_row(r, y);
+    struct spent m = {0};
+    for (int x = 0; x < cols; x++) {
+        if (y > 0 && r->n > 1)
+            wait_for(r, row - 1, x + 2 < cols ? x + 2 : cols);
+        if (atomic_load(&r->failed) || !cabac_reserve(e, CTU_BYTES_MOST)) {
+            atomic_store(&r->failed, true);
+            tell(r, row, cols);
+            return;
+        }
+        code_block(r, row, x, y, &m);
+        m.bytes = (uint32_t)cabac_bytes(e);
+        m.qp = (uint8_t)row->qp;
+        r->spent[y * cols + x] = m;
+        if (x == 1)
+            memcpy(row->sync, e->state, sizeof row->sync);
+        cabac_terminate(e, last && x == cols - 1); /* end_of_slice_segment_flag */
+        tell(r, row, x + 1);
+    }
+    if (ends && !last)
+        cabac_terminate(e, 1); /* end_of_subset_one_bit */
+    if (ends)
+        cabac_finish(e);
+}
+
+static bool worth_sharing(const struct rows *r)
+{
+    if (!r->pool || pool_threads(r->pool) < 2)
+        return false;
+    int weight = 0;
+    for (int b = 0; b < RATE_BINS; b++)
+        weight += r->job->work->blocks[b];
+    for (int t = 0; t < r->g->ctb_cols * r->g->ctb_rows; t++)
+        weight += MOVED_WEIGHT * r->job->todo[t];
+    return weight >= SHARED_BLOCKS_MIN;
+}
+
+bool rows_code(struct rows *r, const struct rows_job *job, struct rows_result *out)
+{
+    int rows = r->g->ctb_rows, cols = r->g->ctb_cols;
+    r->job = job;
+    r->shared = worth_sharing(r);
+    atomic_store(&r->failed, false);
+    for (int i = 0; i < r->n; i++)
+        atomic_store(&r->row[i].done, 0);
+    if (r->shared)
+        pool_run(r->pool, pool_threads(r->pool), rows, code_row, r);
+    for (int y = 0; y < rows && !r->shared; y++)
+        code_row(r, y);
+    if (atomic_load(&r->failed))
+        return false;
+    *out = (struct rows_result){.qp = r->spent[rows * cols - 1].qp};
+    for (int y = 0; y < rows; y++)
+        out->estimated += r->spent[(y + 1) * cols - 1].estimated;
+    for (int i = 0; i < r->n; i++) {
+        const struct cabac *c = &r->row[i].coder.cabac;
+        r->streams[i] = (struct substream){c->data, c->len};
+        out->bytes += c->len;
+        out->inexact += r->row[i].inexact;
+    }
+    return true;
+}
