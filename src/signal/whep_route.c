@@ -86,6 +86,10 @@ static void handle_options(struct whep_server *s, SoupServerMessage *msg, enum r
     else if (route != ROUTE_FILE)
         whep_header(msg, "Accept-Post", WHEP_SDP_TYPE);
     whep_link_headers(s, msg);
+    /* For the page's link: a script cannot see the certificate that `view` has to be told. */
+    const char *pin = strchr(s->url, '#');
+    if (pin)
+        whep_header(msg, "Hevcast-Certificate", pin + 1);
     whep_respond(msg, SOUP_STATUS_NO_CONTENT, NULL, NULL, 0);
 }
 

@@ -38,6 +38,14 @@ def main():
                   "it is a secure context")
         lib.wait_until("pictures are drawn", lambda: web.stats().get("totals", {}).get("drawn", 0) > 5, 20)
         env.check(web.stats()["totals"]["errors"] == 0, "no decoding error")
+        web.do("grant")
+        web.do("key", key="c")
+        lib.wait_until("the link is copied", lambda: web.do(
+            "evaluate", code="return document.getElementById('copy').textContent") == "Copied", 5)
+        link = web.do("evaluate", code="return navigator.clipboard.readText()")
+        env.check(link == share.url, f"the copied link is the printed address: {link}")
+        view = env.view(link, "--frames", "3")
+        env.check(view.wait(20) == 0, "hevcast view takes it as it is")
         web.close()
 
 

@@ -258,8 +258,14 @@ function toggleStats() {
   $('stats').setAttribute('aria-pressed', shown);
 }
 
+// The address as `share` printed it: what `hevcast view` needs too, and nothing that this page alone was told.
+function shareLink() {
+  const certificate = session?.certificate || /^#(sha256=[0-9a-f]{64})$/i.exec(location.hash)?.[1];
+  return location.origin + location.pathname.replace(/\/$/, '') + (certificate ? `#${certificate}` : '');
+}
+
 async function copyLink() {
-  const link = location.origin + location.pathname.replace(/\/$/, '') + location.search;
+  const link = shareLink();
   let done = false;
   try {
     await navigator.clipboard.writeText(link);
