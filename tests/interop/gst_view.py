@@ -9,12 +9,15 @@ peer of the latency benchmark, the best this pipeline can do.
 
 --tamper fingerprint   sends another DTLS fingerprint than its own: a good share must not connect.
 --tamper codec         offers VP8 alone.
+--browser chrome|safari  offers what that browser was recorded to offer (tests/data/signal): its payload types, RTX,
+                         header extensions, H265 parameters, other codecs and media; the connection is webrtcbin's own.
 Exit status: 0 done, 1 no picture or no connection, 3 refused by the server (the status and the
 reason are printed and in the JSON), 77 GStreamer is missing.
 """
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -33,6 +36,37 @@ CAPS = {
 }
 
 
+RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "signal")
+
+
+class Browser:
+    """A recorded offer of a browser in the place of webrtcbin's, and the answer to it as one to webrtcbin."""
+
+    def __init__(self, name):
+        with open(os.path.join(RECORDED, f"{name}.sdp"), encoding="utf-8") as f:
+            self.recorded = f.read().replace("\r", "").strip().split("\n")
+        text = "\n".join(self.recorded)
+        self.payload = re.search(r"a=rtpmap:(\d+) H265/90000", text).group(1)
+        self.mid = re.search(r"a=mid:(\S+)", text).group(1)
+
+    def offer(self, own):
+        """own: webrtcbin's offer."""
+        mine = {k: re.search(rf"a={k}:\S.*", own).group(0).strip() for k in ("ice-ufrag", "ice-pwd", "fingerprint")}
+        self.own_mid = re.search(r"a=mid:(\S+)", own).group(1)
+        lines = []
+        for line in self.recorded:
+            key = line[2:].split(":")[0]
+            lines.append(mine.get(key, line))
+            if key == "mid" and line.endswith(f":{self.mid}"):
+                lines += re.findall(r"a=candidate:.*udp.*[^\s]", own, re.IGNORECASE)
+        return "\r\n".join(lines) + "\r\n"
+
+    def answer(self, text):
+        session, video = text.split("\r\nm=")[:2]
+        session = re.sub("a=group:BUNDLE .*", f"a=group:BUNDLE {self.own_mid}\r", session)
+        return f"{session}\r\nm={video}".strip().replace(f"a=mid:{self.mid}", f"a=mid:{self.own_mid}") + "\r\n"
+
+
 class Refused(Exception):
     def __init__(self, status, body):
         super().__init__(f"HTTP {status}: {body}")
@@ -40,7 +74,8 @@ class Refused(Exception):
 
 
 class Viewer:
-    def __init__(self, url, sink, frames=0, tamper=None):
+    def __init__(self, url, sink, frames=0, tamper=None, browser=None):
+        self.browser = Browser(browser) if browser else None
         self.url, self.frames_wanted, self.tamper = url, frames, tamper
         self.resource = None
         self.started = time.monotonic()
@@ -116,11 +151,17 @@ class Viewer:
         self.pipe.set_state(Gst.State.PLAYING)
         gw.add_loopback(self.webrtc)
         caps = Gst.Caps.from_string(CAPS["codec" if self.tamper == "codec" else None])
-        self.webrtc.emit("add-transceiver", GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY, caps)
+        if self.browser:
+            caps = Gst.Caps.from_string(CAPS[None].replace("payload=96", f"payload={self.browser.payload}"))
+        transceiver = self.webrtc.emit("add-transceiver", GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY, caps)
+        if self.browser:
+            transceiver.set_property("do-nack", True)
         gw.set_description(self.webrtc, "local", "offer", gw.create(self.webrtc, "offer"))
         offer = gw.gathered_local(self.webrtc)
         if self.tamper == "fingerprint":
             offer = gw.tamper_fingerprint(offer)
+        if self.browser:
+            offer = self.browser.offer(offer)
         gw.log(offer)
         request = urllib.request.Request(self.url, offer.encode(), method="POST", headers={
             "Content-Type": "application/sdp", "Accept": "application/sdp"})
@@ -135,6 +176,8 @@ class Viewer:
         except urllib.error.HTTPError as e:
             raise Refused(e.code, e.read().decode(errors="replace").strip()) from None
         gw.log(answer)
+        if self.browser:
+            answer = self.browser.answer(answer)
         gw.set_description(self.webrtc, "remote", "answer", answer)
 
     def stop(self):
@@ -161,6 +204,7 @@ def main():
     ap.add_argument("--duration", type=float, default=0)
     ap.add_argument("--json")
     ap.add_argument("--tamper", choices=("fingerprint", "codec"))
+    ap.add_argument("--browser", choices=("chrome", "safari"))
     a = ap.parse_args()
     gw.require()
 
@@ -170,7 +214,7 @@ def main():
             a.raw, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         sink = f"fdsink name=out fd={fd} sync=false"
     loop = gw.Loop()
-    viewer = Viewer(a.url, sink, a.frames, a.tamper)
+    viewer = Viewer(a.url, sink, a.frames, a.tamper, a.browser)
     for sig in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sig, lambda *_: viewer.done.set())
     status, refused = 0, None
