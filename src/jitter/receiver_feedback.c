@@ -179,6 +179,15 @@ size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *b
     return w.failed ? 0 : bw_len(&w);
 }
 
+size_t video_receiver_probe(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap)
+{
+    struct byte_writer w = byte_writer_of(buf, cap);
+    rtcp_write_rr(&w, vr->config.local_ssrc, NULL, 0);
+    rtcp_write_sdes(&w, vr->config.local_ssrc, vr->config.cname);
+    xr_write_reference_time(&w, vr->config.local_ssrc, ntp_of_us(now_us));
+    return w.failed ? 0 : bw_len(&w);
+}
+
 int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us)
 {
     if (!vr->started)

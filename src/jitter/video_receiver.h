@@ -55,6 +55,9 @@ void video_receiver_on_rtcp(struct video_receiver *vr, const uint8_t *data, size
 struct access_unit *video_receiver_poll(struct video_receiver *vr, int64_t now_us);
 /* Feedback that is due: a compound RTCP packet; 0: none. Call until 0. */
 size_t video_receiver_rtcp(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap);
+/* A report that a hevcast sender answers at once when it comes soon after another (rtp/rtcp_xr.h): is it
+ * there? 0: no room. */
+size_t video_receiver_probe(struct video_receiver *vr, int64_t now_us, uint8_t *buf, size_t cap);
 int64_t video_receiver_next_us(const struct video_receiver *vr, int64_t now_us);
 /* The decoder cannot go on: access units are held until an IRAP, and one is asked for. */
 void video_receiver_request_key(struct video_receiver *vr, int64_t now_us);

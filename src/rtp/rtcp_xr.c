@@ -75,7 +75,7 @@ bool xr_answer_take(struct xr_answer *a, const struct rtcp_packet *p, int64_t no
         if (!xr_reference_time(&b, &ntp))
             continue;
         uint32_t ssrc = rd_be32(p->body);
-        first |= a->at_us == 0;
+        first |= a->at_us == 0 || now_us - a->at_us < XR_URGENT_US;
         *a = (struct xr_answer){ssrc, ntp_mid(ntp), now_us};
     }
     return first;

@@ -39,7 +39,9 @@ struct xr_answer {
     uint32_t ssrc, lrr;
     int64_t at_us; /* 0: nothing came */
 };
-/* true: the first that came; its answer should go soon. */
+/* true: its answer should go at once. It is the first that came, or it follows upon another so closely
+ * (XR_URGENT_US) that the receiver doubts that anybody is there; reports carry one each second. */
+enum { XR_URGENT_US = 400000 };
 bool xr_answer_take(struct xr_answer *a, const struct rtcp_packet *p, int64_t now_us);
 void xr_answer_write(const struct xr_answer *a, struct byte_writer *w, uint32_t ssrc,
                      int64_t now_us); /* nothing, when nothing came lately */

@@ -76,8 +76,20 @@ static bool lost(const struct hevcast_receiver *r) { return r->link.lost_us != 0
 static void watch_silence(struct hevcast_receiver *r)
 {
     bool on = r->connected && !lost(r) && r->config.reconnect_us != 0;
-    r->link.silence_at_us = on ? heartbeat_lost_us(&r->link.heartbeat) : INT64_MAX;
+    int64_t lost_at = heartbeat_lost_us(&r->link.heartbeat);
+    int64_t probe_at = heartbeat_probe_us(&r->link.heartbeat);
+    r->link.silence_at_us = !on ? INT64_MAX : lost_at < probe_at ? lost_at : probe_at;
     loop_timer_set(r->link.silence, r->link.silence_at_us);
+}
+
+/* Is it still there? */
+static void probe(struct hevcast_receiver *r, int64_t now_us)
+{
+    uint8_t rtcp[300];
+    size_t n = r->rtp ? video_receiver_probe(r->rtp, now_us, rtcp, sizeof rtcp) : 0;
+    if (n)
+        peer_send_rtcp(r->peer, rtcp, n);
+    heartbeat_probed(&r->link.heartbeat, now_us, r->rtp ? video_receiver_rtt_us(r->rtp) : 0);
 }
 
 static void link_up(struct hevcast_receiver *r)
@@ -139,7 +151,8 @@ void receiver_link_alive(struct hevcast_receiver *r, int64_t now_us, bool report
     if (lost(r))
         heartbeat_start(&l->heartbeat, now_us); /* an outage is no rhythm */
     heartbeat_packet(&l->heartbeat, now_us, report);
-    if (report && heartbeat_lost_us(&l->heartbeat) < l->silence_at_us)
+    if (report && (heartbeat_lost_us(&l->heartbeat) < l->silence_at_us ||
+                   heartbeat_probe_us(&l->heartbeat) < l->silence_at_us))
         watch_silence(r); /* its rhythm is known now */
     if (lost(r) && !r->leaving && now_us >= l->deaf_until_us)
         link_up(r); /* it was but silent; a restart that is under way may still take over */
@@ -152,10 +165,13 @@ static void on_silence(void *ctx)
     int64_t now = clock_now_us();
     if (now - l->silence_at_us > 500000)
         heartbeat_slept(&l->heartbeat, now);
-    if (now >= heartbeat_lost_us(&l->heartbeat))
+    if (now >= heartbeat_lost_us(&l->heartbeat)) {
         link_lost(r, "nothing comes from the share any more");
-    else
-        watch_silence(r);
+        return;
+    }
+    if (now >= heartbeat_probe_us(&l->heartbeat))
+        probe(r, now);
+    watch_silence(r);
 }
 
 static void on_network(void *ctx, bool addresses)
@@ -307,8 +323,10 @@ static void on_answer(void *ctx, int error, const char *text, const char *answer
         fail_attempt(r, error, text);
         return;
     }
-    if (!l->restart)
+    if (!l->restart) {
         l->restartable = true;
+        l->heartbeat.answers = r->agreed.codec.rpsi; /* a hevcast share, which answers probes */
+    }
     if (l->phase == PHASE_ANSWER) /* else packets came meanwhile over the old path */
         next_step(r, PHASE_CHECKING, l->ever ? CHECK_US : CONNECT_TIMEOUT_US);
     trickle(r);

@@ -96,6 +96,69 @@ static void who_slept_listens_before_it_judges(void **state)
     assert_int_equal(heartbeat_lost_us(&h), 60 * SECOND + 1 + 3500000);
 }
 
+/* Probes go as heartbeat_probe_us says, without an answer; the time of the loss. */
+static int64_t ask_until_lost(struct heartbeat *h, int64_t rtt_us)
+{
+    for (int i = 0; i < 100; i++) {
+        int64_t at = heartbeat_probe_us(h);
+        if (heartbeat_lost_us(h) <= at)
+            break;
+        heartbeat_probed(h, at, rtt_us);
+    }
+    return heartbeat_lost_us(h);
+}
+
+static void who_answers_is_asked_before_it_is_lost(void **state)
+{
+    (void)state;
+    struct heartbeat h = {0};
+    int64_t t = 0;
+    heartbeat_start(&h, 0);
+    for (int i = 0; i < 3; i++)
+        heartbeat_packet(&h, t += SECOND, true);
+    assert_int_equal(heartbeat_probe_us(&h), INT64_MAX);
+    h.answers = true;
+    /* a still screen: a report is late, then eight questions */
+    assert_int_equal(heartbeat_probe_us(&h), t + 1200000);
+    assert_int_equal(ask_until_lost(&h, 20000), t + 2000000);
+    /* an answer ends it */
+    heartbeat_packet(&h, t += 1900000, true);
+    assert_int_equal(heartbeat_lost_us(&h), t + 3 * 1900000 + 500000);
+    for (int i = 0; i < HEARTBEAT_MEMORY; i++)
+        heartbeat_packet(&h, t += SECOND, true);
+    /* pictures that come all the time, and stop */
+    for (int i = 0; i < 40; i++)
+        heartbeat_packet(&h, t += 50000, i % 20 == 0);
+    assert_int_equal(heartbeat_probe_us(&h), t + 500000);
+    assert_int_equal(ask_until_lost(&h, 0), t + 1300000);
+    /* over a long path the answer takes its time */
+    heartbeat_packet(&h, t += 50000, false);
+    assert_int_equal(ask_until_lost(&h, 600000), t + 500000 + 1600000);
+    /* the network changed: it is asked now */
+    heartbeat_packet(&h, t += 50000, false);
+    heartbeat_doubt(&h, t + 10000);
+    assert_int_equal(heartbeat_probe_us(&h), t + 10000);
+    assert_int_equal(ask_until_lost(&h, 0), t + 810000);
+}
+
+/* A machine that stood still must not take its own silence for the peer's. */
+static void questions_that_were_not_asked_prove_nothing(void **state)
+{
+    (void)state;
+    struct heartbeat h = {.answers = true};
+    heartbeat_start(&h, 0);
+    for (int i = 1; i <= 3; i++)
+        heartbeat_packet(&h, i * SECOND, true);
+    heartbeat_probed(&h, 4200000, 0);
+    heartbeat_probed(&h, 5900000, 0);
+    assert_int_equal(heartbeat_lost_us(&h), 6500000);
+    heartbeat_slept(&h, 6000000);
+    assert_int_equal(heartbeat_lost_us(&h), 7300000);
+    for (int i = 0; i < PROBE_COUNT; i++)
+        heartbeat_probed(&h, 6000000 + i * PROBE_INTERVAL_US, 0);
+    assert_int_equal(heartbeat_lost_us(&h), 6800000); /* of those that were asked since */
+}
+
 static void the_back_off_doubles_up_to_its_bound(void **state)
 {
     (void)state;
@@ -121,6 +184,8 @@ int main(void)
         cmocka_unit_test(reports_that_are_rare_are_waited_for),
         cmocka_unit_test(a_doubt_shortens_the_wait_until_a_packet_comes),
         cmocka_unit_test(who_slept_listens_before_it_judges),
+        cmocka_unit_test(who_answers_is_asked_before_it_is_lost),
+        cmocka_unit_test(questions_that_were_not_asked_prove_nothing),
         cmocka_unit_test(the_back_off_doubles_up_to_its_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
