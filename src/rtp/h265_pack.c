@@ -161,6 +161,7 @@ void h265_write_payload(const struct access_unit *au, const struct h265_payload 
         memcpy(out + FU_HEADER, au->data + d->offset, d->len);
         break;
     case H265_CARRIER:
+    case H265_AUDIO_CARRIER:
         break; /* carrier_write_payload's */
     }
 }

@@ -11,6 +11,7 @@
 enum h265_payload_kind {
     H265_SINGLE, H265_AP, H265_FU,
     H265_CARRIER, /* of rtp/carrier_pack.h: offset counts from the frame's first byte */
+    H265_AUDIO_CARRIER, /* the same, of the audio carrier */
 };
 
 struct h265_payload {
@@ -23,6 +24,7 @@ struct h265_payload {
     uint32_t size;              /* of the payload */
     bool last;                  /* of the access unit: the marker */
     uint32_t frame;             /* carrier: the frame's number */
+    uint16_t piece, pieces;     /* audio carrier: which packet of the frame, of how many */
 };
 
 struct h265_packer {

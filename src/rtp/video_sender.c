@@ -69,6 +69,7 @@ struct video_sender *video_sender_new(const struct video_sender_config *c)
     vs->next_seq = c->first_seq;
     vs->next_rtx_seq = c->first_rtx_seq;
     vs->ts_offset = c->rtp_ts_offset;
+    vs->audio = c->payload == VIDEO_PAYLOAD_AUDIO_CARRIER;
     vs->rtcp_next_us = vs->tail.next_us = vs->fec.close_us = INT64_MAX;
     return vs;
 }
@@ -164,10 +165,8 @@ static bool give_cluster(struct video_sender *vs, int64_t now_us, struct rtp_pac
     vs->in_probe = true;
     /* A resend without RTX has no transport-wide number of its own: it is no part of a cluster. */
     bool given = (vs->config.rtx_pt && give_resend(vs, now_us, out)) || give_next(vs, now_us, out);
-    if (!given && vs->config.rtx_pt && vs->any_packet) {
-        give_padding(vs, now_us, out);
-        given = true;
-    }
+    if (!given && can_pad(vs) && vs->any_packet)
+        given = give_padding(vs, now_us, out);
     vs->in_probe = false;
     if (!given)
         send_control_cancel_probe(vs->control);

@@ -23,11 +23,13 @@ struct rtp_ext_ids {
 enum video_payload {
     VIDEO_PAYLOAD_H265,        /* RFC 7798 */
     VIDEO_PAYLOAD_VP8_CARRIER, /* for browsers that do not know H265: doc/carrier.md */
+    VIDEO_PAYLOAD_AUDIO_CARRIER, /* the same, as what they take for Opus; the clock is 48 kHz */
 };
 
 struct video_sender_config {
     enum video_payload payload;
     uint32_t ssrc, rtx_ssrc;
+    uint32_t key_ssrc;       /* of a stream without packets: PLI and FIR may name it. 0: none */
     uint8_t pt, rtx_pt;      /* rtx_pt 0: none, a NACK is answered by the packet itself */
     uint8_t fec_pt;          /* FlexFEC (RFC 8627); 0: none. Needs transport-wide feedback */
     uint32_t fec_ssrc;

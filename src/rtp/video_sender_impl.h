@@ -42,6 +42,7 @@ struct waiting_au {
 struct tail {
     int64_t next_us; /* INT64_MAX: acknowledged, or given up, or there is none */
     int probes;      /* that were sent */
+    uint16_t seq;    /* of the last packet of media */
     uint16_t copy[TAIL_PROBES + 1]; /* their transport-wide numbers, the original's first */
     int copies;
     int64_t gap_us, pushed_us; /* between access units, smoothed; when the last one came */
@@ -83,6 +84,8 @@ struct video_sender {
     } packer;
     uint32_t next_frame; /* of the carrier */
     bool begun;
+    bool audio; /* config.payload is that of the audio carrier */
+    uint32_t last_audio_ts;
 
     uint16_t resend[RESEND_MAX]; /* a ring of sequence numbers */
     unsigned resend_first, resend_n;
@@ -115,6 +118,8 @@ struct video_sender {
 
 static inline uint32_t ticks_of(int64_t us) { return (uint32_t)(uint64_t)(us * 9 / 100); }
 
+static inline uint32_t audio_ticks_of(int64_t us) { return (uint32_t)(uint64_t)(us * 6 / 125); }
+
 static inline struct waiting_au *waiting_head(struct video_sender *vs)
 {
     return vs->waiting_n ? &vs->waiting[vs->waiting_first] : NULL;
@@ -125,6 +130,10 @@ static inline bool has_feedback(const struct video_sender *vs)
 {
     return vs->control && !vs->control->deaf;
 }
+
+/* Is there a way to send something that need not be sent? RTX; and the audio carrier's packets
+ * say themselves what they are, so that one that comes twice does no harm. */
+static inline bool can_pad(const struct video_sender *vs) { return vs->config.rtx_pt || vs->audio; }
 
 /* When the next retransmission goes a second time; INT64_MAX: none. */
 static inline int64_t resend_again_us(const struct video_sender *vs)
@@ -154,7 +163,7 @@ bool next_payload(struct video_sender *vs, const struct waiting_au *w, struct h2
 bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
-void give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+bool give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 /* video_sender_rtcp.c: of send_control. */
 void video_sender_on_media(void *video_sender, uint16_t media_seq);
 /* Did feedback acknowledge the last packet? Then it is not repeated any more. */

@@ -38,12 +38,16 @@ uint16_t next_twcc(struct video_sender *vs, size_t bytes, int64_t now_us)
     return send_control_sent(vs->control, bytes, vs->in_probe, now_us);
 }
 
+/* How a packet goes: AGAIN as what it was, over RTX where there is one; COPY under a number of its
+ * own. */
+enum how { FIRST, AGAIN, COPY };
+
 static void note_delivery(struct video_sender *vs, const struct history_entry *e, uint16_t seq,
-                          bool again, int64_t now_us)
+                          enum how how, int64_t now_us)
 {
     if (vs->control)
         send_control_carries(vs->control, seq);
-    if (!again)
+    if (how == FIRST)
         delivery_sent(&vs->delivery, e->au, e->payload.last, now_us);
 }
 
@@ -56,9 +60,10 @@ void account(struct video_sender *vs, size_t len)
 }
 
 /* Builds the packet of e in the scratch buffer and accounts for it. */
-static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq, bool again,
+static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq, enum how how,
                  int64_t now_us, struct rtp_packet *out)
 {
+    bool again = how == AGAIN;
     const struct video_sender_config *c = &vs->config;
     bool rtx = again && c->rtx_pt != 0;
     uint16_t twcc = e->twcc;
@@ -69,7 +74,7 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
         twcc = next_twcc(vs, vs->layout.header_len + (rtx ? RTX_OSN_LEN : 0) + e->payload.size,
                          now_us);
         send_time = abs_send_time(now_us);
-        note_delivery(vs, e, seq, again, now_us);
+        note_delivery(vs, e, seq, how, now_us);
     }
     if (!again) {
         e->twcc = twcc;
@@ -83,7 +88,7 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
         rtx_write_osn(payload, seq);
         payload += RTX_OSN_LEN;
     }
-    if (e->payload.kind == H265_CARRIER)
+    if (e->payload.kind == H265_CARRIER || e->payload.kind == H265_AUDIO_CARRIER)
         carrier_write_payload(e->au, &e->payload, e->capture_ntp, payload);
     else
         h265_write_payload(e->au, &e->payload, payload);
@@ -91,8 +96,8 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
     out->data = p;
     out->len = (size_t)(payload - p) + e->payload.size;
     out->pic_id = e->au->pic_id;
-    out->retransmission = again;
-    out->last_of_au = e->payload.last && !again;
+    out->retransmission = how != FIRST;
+    out->last_of_au = e->payload.last && how == FIRST;
     account(vs, out->len);
     if (again)
         vs->stats.packets_retransmitted++;
@@ -112,9 +117,10 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
 bool next_payload(struct video_sender *vs, const struct waiting_au *w,
                          struct h265_payload *out)
 {
-    bool carrier = vs->config.payload == VIDEO_PAYLOAD_VP8_CARRIER;
+    bool carrier = vs->config.payload != VIDEO_PAYLOAD_H265;
     if (!vs->begun && carrier)
-        carrier_packer_start(&vs->packer.carrier, w->au, vs->next_frame++, vs->max_payload);
+        carrier_packer_start(&vs->packer.carrier, w->au, vs->next_frame++, vs->max_payload,
+                             vs->audio);
     else if (!vs->begun)
         h265_packer_start(&vs->packer.h265, w->au, vs->max_payload, vs->config.aggregate);
     vs->begun = true;
@@ -145,8 +151,10 @@ static void note_copy(struct video_sender *vs, uint16_t twcc)
 }
 
 /* e is the last packet that there is, for now. */
-static void begin_tail(struct video_sender *vs, const struct history_entry *e, int64_t now_us)
+static void begin_tail(struct video_sender *vs, const struct history_entry *e, uint16_t seq,
+                       int64_t now_us)
 {
+    vs->tail.seq = seq;
     vs->tail.probes = vs->tail.copies = 0;
     note_copy(vs, e->twcc);
     plan_probe(vs, now_us);
@@ -162,14 +170,14 @@ void tail_acknowledge(struct video_sender *vs, const struct rtcp_report *report)
         acknowledged |= send_control_received(vs->control, t->copy[i]);
     /* "Highest" tells of the media stream's own packets: of resends too, where there is no RTX. */
     if (report)
-        acknowledged |= !seq16_after((uint16_t)(vs->next_seq - 1), (uint16_t)report->highest_seq);
+        acknowledged |= !seq16_after(t->seq, (uint16_t)report->highest_seq);
     if (acknowledged)
         t->next_us = INT64_MAX;
 }
 
 bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
-    uint16_t seq = (uint16_t)(vs->next_seq - 1);
+    uint16_t seq = vs->tail.seq;
     struct history_entry *e = history_find(vs->history, seq);
     vs->tail.probes++;
     plan_probe(vs, now_us);
@@ -178,7 +186,7 @@ bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
     e->resent_us = now_us;
     if (vs->config.rtx_pt)
         note_copy(vs, (uint16_t)(vs->control ? vs->control->next : vs->next_twcc));
-    give(vs, e, seq, true, now_us, out);
+    give(vs, e, seq, AGAIN, now_us, out);
     return true;
 }
 
@@ -201,7 +209,7 @@ static bool give_again(struct video_sender *vs, int64_t now_us, struct rtp_packe
         struct history_entry *e = history_find(vs->history, seq);
         if (!e || e->resend_waits)
             continue;
-        give(vs, e, seq, true, now_us, out);
+        give(vs, e, seq, AGAIN, now_us, out);
         return true;
     }
     return false;
@@ -220,7 +228,7 @@ bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out
         }
         e->resend_waits = false;
         e->resent_us = now_us;
-        give(vs, e, seq, true, now_us, out);
+        give(vs, e, seq, AGAIN, now_us, out);
         plan_again(vs, seq, now_us);
         return true;
     }
@@ -230,6 +238,16 @@ bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out
 static int64_t keep_us(const struct video_sender *vs)
 {
     return 3 * vs->stats.rtt_us > HISTORY_US ? 3 * vs->stats.rtt_us : HISTORY_US;
+}
+
+/* Of when it is sent, and another one for each packet: libwebrtc asks for what is missing between
+ * two packets only when their timestamps leave it one of its own. */
+static uint32_t audio_timestamp(struct video_sender *vs, int64_t now_us)
+{
+    uint32_t ts = audio_ticks_of(now_us) + vs->ts_offset;
+    if (vs->any_packet && !ts32_after(ts, vs->last_audio_ts))
+        ts = vs->last_audio_ts + 1;
+    return vs->last_audio_ts = ts;
 }
 
 bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
@@ -244,16 +262,16 @@ bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
         uint16_t seq = vs->next_seq++;
         struct history_entry *e = history_add(vs->history, seq, w->au, now_us, keep_us(vs));
         e->payload = payload;
-        e->rtp_ts = w->rtp_ts;
+        e->rtp_ts = vs->audio ? audio_timestamp(vs, now_us) : w->rtp_ts;
         e->capture_ntp = w->capture_ntp;
-        give(vs, e, seq, false, now_us, out);
+        give(vs, e, seq, FIRST, now_us, out);
         sender_fec_media(vs, out->data, out->len, payload.last, now_us);
         int64_t done = (int64_t)out->len < w->bytes ? (int64_t)out->len : w->bytes;
         w->bytes -= done;
         vs->stats.queue_bytes -= done;
         if (payload.last)
             waiting_pop(vs);
-        begin_tail(vs, e, now_us);
+        begin_tail(vs, e, seq, now_us);
         return true;
     }
     return false;
@@ -275,19 +293,50 @@ static void give_empty(struct video_sender *vs, int64_t now_us, struct rtp_packe
     account(vs, len);
 }
 
+/* A packet of the audio carrier that carries what e does, or nothing that any frame needs. */
+static void give_copy(struct video_sender *vs, const struct history_entry *e, bool empty,
+                      int64_t now_us, struct rtp_packet *out)
+{
+    struct h265_payload payload = e->payload;
+    struct access_unit *au = access_unit_ref(e->au); /* e may have to make room */
+    uint64_t capture_ntp = e->capture_ntp;
+    uint16_t seq = vs->next_seq++;
+    struct history_entry *copy = history_add(vs->history, seq, au, now_us, keep_us(vs));
+    access_unit_unref(&au);
+    if (empty)
+        carrier_empty_payload(&payload, PADDING_BYTES);
+    copy->payload = payload;
+    copy->payload.last = false;
+    copy->rtp_ts = audio_timestamp(vs, now_us);
+    copy->capture_ntp = capture_ntp;
+    copy->arrived = true; /* tells nothing of the picture */
+    give(vs, copy, seq, COPY, now_us, out);
+}
+
 /* Something that need not be sent, for a probe: the last packets once more, if they are large. */
-void give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
+bool give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
     vs->stats.packets_padding++;
     for (int i = 0; i < PADDING_SEARCH; i++) {
         uint16_t seq = (uint16_t)(vs->next_seq - 1 - vs->padding_back);
         struct history_entry *e = history_find(vs->history, seq);
         vs->padding_back = (vs->padding_back + 1) % PADDING_SEARCH;
+        if (e && e->payload.size >= PADDING_PAYLOAD && vs->audio) {
+            give_copy(vs, e, false, now_us, out);
+            return true;
+        }
         if (e && e->payload.size >= PADDING_PAYLOAD) {
-            give(vs, e, seq, true, now_us, out);
+            give(vs, e, seq, AGAIN, now_us, out);
             vs->stats.packets_retransmitted--;
-            return;
+            return true;
         }
     }
-    give_empty(vs, now_us, out);
+    if (!vs->audio) {
+        give_empty(vs, now_us, out);
+        return true;
+    }
+    struct history_entry *e = history_find(vs->history, (uint16_t)(vs->next_seq - 1));
+    if (e)
+        give_copy(vs, e, true, now_us, out);
+    return e != NULL;
 }

@@ -105,7 +105,7 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
                       uint64_t now_ntp, struct rtcp_events *out)
 {
     struct rtcp_report report;
-    uint32_t ssrc = vs->config.ssrc, media = rtcp_media_ssrc(p);
+    uint32_t ssrc = vs->config.ssrc, key_ssrc = vs->config.key_ssrc, media = rtcp_media_ssrc(p);
     uint8_t fir_seq;
     int64_t remb_bps;
     int32_t poc;
@@ -142,9 +142,9 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
     case RTCP_PSFB:
         if (media == ssrc && rtcp_rpsi(p, vs->config.pt, &poc))
             out->lost_pic_id = delivery_sent_by(&vs->delivery, now_us - vs->stats.rtt_us);
-        if (p->count == PSFB_PLI && media == ssrc)
+        if (p->count == PSFB_PLI && (media == ssrc || (media == key_ssrc && key_ssrc)))
             out->key_wanted = true;
-        if (rtcp_fir(p, ssrc, &fir_seq)) {
+        if (rtcp_fir(p, ssrc, &fir_seq) || (key_ssrc && rtcp_fir(p, key_ssrc, &fir_seq))) {
             out->key_wanted |= !vs->fir_seen || fir_seq != vs->fir_seq;
             vs->fir_seen = true;
             vs->fir_seq = fir_seq;
@@ -175,7 +175,8 @@ static void write_report(const struct video_sender *vs, int64_t now_us, uint64_t
     struct rtcp_sender_info info = {
         .ssrc = vs->config.ssrc,
         .ntp = now_ntp,
-        .rtp_ts = vs->last_rtp_ts + ticks_of(now_us - vs->last_capture_us),
+        .rtp_ts = vs->audio ? audio_ticks_of(now_us) + vs->ts_offset
+                            : vs->last_rtp_ts + ticks_of(now_us - vs->last_capture_us),
         .packets = vs->sr_packets,
         .octets = vs->sr_octets,
     };

@@ -29,7 +29,7 @@ static void fill_local(struct viewer *v, struct sdp_local *local, const char **c
     memset(local, 0, sizeof *local);
     local->send = true;
     local->h265 = s->profile;
-    local->vp8_carrier = v->vp8_carrier;
+    local->payload = v->payload;
     if (v->peer) {
         peer_local_credentials(v->peer, local->ufrag, local->pwd);
         local->candidate_count = peer_local_candidates(v->peer, candidates);
@@ -41,6 +41,7 @@ static void fill_local(struct viewer *v, struct sdp_local *local, const char **c
     local->ssrc = v->ssrc;
     local->rtx_ssrc = v->rtx_ssrc;
     local->fec_ssrc = v->fec_ssrc;
+    local->key_ssrc = v->key_ssrc;
     snprintf(local->cname, sizeof local->cname, "hevcast");
     snprintf(local->msid, sizeof local->msid, "hevcast");
     local->session_id = (uint64_t)v->ssrc << 16 | 1;
@@ -192,13 +193,14 @@ static int make_rtp(struct viewer *v)
 {
     struct video_sender_config c;
     video_sender_default_config(&c);
-    c.payload = v->vp8_carrier ? VIDEO_PAYLOAD_VP8_CARRIER : VIDEO_PAYLOAD_H265;
+    c.payload = v->payload;
     c.ssrc = v->ssrc;
     c.pt = v->agreed.codec.pt;
     c.rtx_pt = v->agreed.codec.rtx_pt;
     c.rtx_ssrc = c.rtx_pt ? v->rtx_ssrc : 0;
     c.fec_pt = v->agreed.codec.fec_pt;
     c.fec_ssrc = v->fec_ssrc;
+    c.key_ssrc = v->agreed.keys_index >= 0 ? v->key_ssrc : 0;
     c.ext = v->agreed.ext;
     snprintf(c.mid, sizeof c.mid, "%.16s", v->agreed.mid);
     snprintf(c.cname, sizeof c.cname, "hevcast");
@@ -269,6 +271,7 @@ static struct viewer *viewer_new(struct hevcast_sender *s)
     v->ssrc = random32();
     v->rtx_ssrc = random32();
     v->fec_ssrc = random32();
+    v->key_ssrc = random32();
     v->offer = malloc(sizeof *v->offer);
     v->timer = loop_timer_new(s->loop, on_timer, v);
     v->deadline = loop_timer_new(s->loop, on_deadline, v);
@@ -294,16 +297,22 @@ static int negotiate(struct viewer *v, const char *sdp, size_t len, char *why, s
     return err;
 }
 
-/* "carrier=vp8" among a query's parameters. */
-static bool asks_carrier(const char *query)
+/* "carrier=…" among a query's parameters; one that is not known asks for nothing. */
+static enum video_payload asked_payload(const char *query)
 {
-    static const char wanted[] = "carrier=vp8";
+    static const struct {
+        const char *text;
+        enum video_payload payload;
+    } known[] = {{"carrier=vp8", VIDEO_PAYLOAD_VP8_CARRIER},
+                 {"carrier=audio", VIDEO_PAYLOAD_AUDIO_CARRIER}};
     for (const char *p = query, *end; *p; p = *end ? end + 1 : end) {
         end = strchrnul(p, '&');
-        if ((size_t)(end - p) == strlen(wanted) && !strncmp(p, wanted, strlen(wanted)))
-            return true;
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+            if ((size_t)(end - p) == strlen(known[i].text) &&
+                !strncmp(p, known[i].text, strlen(known[i].text)))
+                return known[i].payload;
     }
-    return false;
+    return VIDEO_PAYLOAD_H265;
 }
 
 void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len,
@@ -316,7 +325,7 @@ void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char
     }
     struct viewer *v = viewer_new(s);
     if (v)
-        v->vp8_carrier = asks_carrier(query);
+        v->payload = asked_payload(query);
     int err = v ? negotiate(v, sdp, len, why, sizeof why) : SDP_NO_SPACE;
     if (err) {
         refuse_offer(req, err, why);

@@ -20,8 +20,8 @@ struct viewer {
     struct sdp_agreed agreed;
     struct whep_request *request;  /* waits for gathering: the POST, or the PATCH of a restart */
     bool restarting;               /* request is a PATCH */
-    bool vp8_carrier;              /* asked for in the POST's address */
-    uint32_t ssrc, rtx_ssrc, fec_ssrc;
+    enum video_payload payload;    /* asked for in the POST's address */
+    uint32_t ssrc, rtx_ssrc, fec_ssrc, key_ssrc;
     struct loop_timer *timer;      /* pacer and RTCP */
     struct loop_timer *deadline;   /* gathering, then connecting */
     bool answered, connected, gone;
@@ -36,7 +36,7 @@ struct viewer {
 };
 
 /* An offer came: answers it, now or when gathering is done, or refuses it. query: of the address;
- * carrier=vp8 in it asks for the VP8 carrier (doc/carrier.md). */
+ * carrier=vp8 or carrier=audio in it asks for a carrier (doc/carrier.md). */
 void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len,
                   const char *query);
 void viewer_patch(struct viewer *v, struct whep_request *req, const char *if_match,

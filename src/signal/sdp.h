@@ -69,8 +69,9 @@ struct sdp {
 struct sdp_local {
     bool send;                 /* else we receive */
     struct h265_params h265;   /* what we send, or the best we decode */
-    bool vp8_carrier;          /* sending: HEVC in VP8's RTP format, as the viewer asked
-                                  (doc/carrier.md): take VP8, not H265 */
+    enum video_payload payload; /* sending: as the viewer asked (doc/carrier.md). The VP8 carrier
+                                  takes VP8, not H265; the audio carrier Opus, and VP8 beside it, which
+                                  key frames are asked for through */
     bool also_444;             /* receiving: 4:4:4 too. (A sender of 4:4:4 has it in h265.) */
     char ufrag[64], pwd[128], fingerprint[160];
     const char *const *candidates; /* "candidate:…" */
@@ -79,6 +80,7 @@ struct sdp_local {
     enum sdp_setup setup;      /* SDP_PASSIVE: wait for the peer's handshake where it lets us;
                                   else the default, which is active in an answer */
     uint32_t ssrc, rtx_ssrc, fec_ssrc; /* sending */
+    uint32_t key_ssrc;         /* sending, audio carrier: of the VP8 stream, which has no packets */
     char cname[33], msid[33];
     uint64_t session_id, session_version;
 };
@@ -89,6 +91,8 @@ struct sdp_agreed {
     struct sdp_codec codec;    /* pt as in the offer; h265: level is the lower of both */
     struct rtp_ext_ids ext;    /* those that we use, and that the peer allows */
     char mid[33];
+    int keys_index;            /* audio carrier: the section for key frame requests; else -1 */
+    struct sdp_codec keys_codec;
     enum sdp_setup our_setup;
     char ufrag[257], pwd[257], fingerprint[256]; /* of the peer */
 };
@@ -98,7 +102,7 @@ enum sdp_error {
     SDP_MALFORMED = -1,   /* not an SDP, or too large */
     SDP_NO_VIDEO = -2,
     SDP_NO_H265 = -3,     /* a video section without H265, or none that matches profile and tier
-                             (for the carrier: without VP8) */
+                             (for the carriers: without VP8 or Opus) */
     SDP_UNUSABLE = -4,    /* no BUNDLE/rtcp-mux, ICE or DTLS, wrong direction */
     SDP_NO_SPACE = -5,    /* the output buffer is too small */
 };

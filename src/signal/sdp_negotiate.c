@@ -37,23 +37,25 @@ static int check_section(const struct sdp_media *m, bool send, const char *who, 
 {
     if (!dtls_rtp(m->proto))
         return sdp_fail(SDP_UNUSABLE, why, why_len,
-                        "the %s's video is not carried by DTLS-SRTP (UDP/TLS/RTP/SAVPF)", who);
+                        "the %s's %s is not carried by DTLS-SRTP (UDP/TLS/RTP/SAVPF)", who,
+                        m->kind);
     if (send && m->direction != SDP_RECVONLY && m->direction != SDP_SENDRECV)
         return sdp_fail(SDP_UNUSABLE, why, why_len,
-                        "the %s does not want to receive video (its direction must be recvonly)",
-                        who);
+                        "the %s does not want to receive %s (its direction must be recvonly)",
+                        who, m->kind);
     if (!send && m->direction != SDP_SENDONLY && m->direction != SDP_SENDRECV)
         return sdp_fail(SDP_UNUSABLE, why, why_len,
                         "the %s sends no video (its direction must be sendonly)", who);
     if (!m->rtcp_mux)
-        return sdp_fail(SDP_UNUSABLE, why, why_len, "the %s's video has no a=rtcp-mux", who);
+        return sdp_fail(SDP_UNUSABLE, why, why_len, "the %s's %s has no a=rtcp-mux", who,
+                        m->kind);
     if (!m->ufrag[0] || !m->pwd[0])
         return sdp_fail(SDP_UNUSABLE, why, why_len,
-                        "the %s's video has no usable ICE user name and password", who);
+                        "the %s's %s has no usable ICE user name and password", who, m->kind);
     if (!m->fingerprint[0])
         return sdp_fail(SDP_UNUSABLE, why, why_len,
-                        "the %s's video has no usable DTLS fingerprint (sha-256, sha-384 or "
-                        "sha-512)", who);
+                        "the %s's %s has no usable DTLS fingerprint (sha-256, sha-384 or "
+                        "sha-512)", who, m->kind);
     return SDP_OK;
 }
 
@@ -65,6 +67,11 @@ static bool is_h265(const struct sdp_codec *c)
 static bool is_vp8(const struct sdp_codec *c)
 {
     return strcmp(c->name, "VP8") == 0 && c->clock_rate == 90000;
+}
+
+static bool is_opus(const struct sdp_codec *c)
+{
+    return strcmp(c->name, "OPUS") == 0 && c->clock_rate == 48000;
 }
 
 /* RExt with the Main 4:4:4 flags at the local tier. */
@@ -88,7 +95,10 @@ static const struct sdp_codec *find_codec(const struct sdp_media *m, const struc
 {
     for (int i = 0; i < m->codec_count; i++) {
         const struct sdp_codec *c = &m->codec[i];
-        if (local->vp8_carrier ? is_vp8(c) : is_h265(c) && we_match(local, &c->h265))
+        bool ours = local->payload == VIDEO_PAYLOAD_VP8_CARRIER     ? is_vp8(c)
+                    : local->payload == VIDEO_PAYLOAD_AUDIO_CARRIER ? is_opus(c)
+                                                                    : is_h265(c) && we_match(local, &c->h265);
+        if (ours)
             return c;
     }
     return NULL;
@@ -162,10 +172,13 @@ static int no_h265(const struct sdp_media *m, const struct sdp_local *local, con
             theirs = &m->codec[i].h265;
     }
     list_codecs(m, names, sizeof names);
-    if (local->vp8_carrier)
+    if (local->payload != VIDEO_PAYLOAD_H265) {
+        bool audio = local->payload == VIDEO_PAYLOAD_AUDIO_CARRIER;
         return sdp_fail(SDP_NO_H265, why, why_len,
-                        "the %s asks for the VP8 carrier and has no VP8 (it has %s)", who,
+                        "the %s asks for the %s carrier and has no %s (it has %s)", who,
+                        audio ? "audio" : "VP8", audio ? "Opus" : "VP8",
                         names[0] ? names : "no codec that has a name");
+    }
     if (!theirs && !invalid)
         return sdp_fail(SDP_NO_H265, why, why_len,
                         "the %s has no H265 video (it has %s); HEVC must be enabled at both ends",
@@ -197,14 +210,39 @@ static enum sdp_setup answer_setup(enum sdp_setup theirs, enum sdp_setup wish)
     }
 }
 
+/* The audio carrier's second section: audio has no key frame requests of its own. */
+static int find_keys(const struct sdp *offer, struct sdp_agreed *out, char *why, size_t why_len)
+{
+    bool bundled = offer->media[out->media_index].bundled;
+    for (int i = 0; i < offer->media_count; i++) {
+        const struct sdp_media *m = &offer->media[i];
+        for (int j = 0; j < m->codec_count; j++) {
+            if (strcmp(m->kind, "video") != 0 || m->rejected || !m->bundled || !bundled ||
+                !is_vp8(&m->codec[j]) || !m->codec[j].pli || check_section(m, true, "offer", NULL, 0))
+                continue;
+            out->keys_index = i;
+            out->keys_codec = (struct sdp_codec){.pt = m->codec[j].pt, .clock_rate = 90000,
+                                                 .name = "VP8", .pli = true,
+                                                 .fir = m->codec[j].fir};
+            return SDP_OK;
+        }
+    }
+    return sdp_fail(SDP_NO_VIDEO, why, why_len,
+                    "the offer asks for the audio carrier and has no bundled video section with VP8 "
+                    "and nack pli, through which it would ask for key frames");
+}
+
 int sdp_negotiate(const struct sdp *offer, const struct sdp_local *local, struct sdp_agreed *out,
                   char *why, size_t why_len)
 {
     int error = SDP_OK;
+    bool audio = local->payload == VIDEO_PAYLOAD_AUDIO_CARRIER;
+    const char *kind = audio ? "audio" : "video";
     memset(out, 0, sizeof *out);
+    out->keys_index = -1;
     for (int i = 0; i < offer->media_count; i++) {
         const struct sdp_media *m = &offer->media[i];
-        if (strcmp(m->kind, "video") != 0 || m->rejected)
+        if (strcmp(m->kind, kind) != 0 || m->rejected)
             continue;
         /* The first section's complaint stands when no section does. */
         char *say = error ? NULL : why;
@@ -221,17 +259,18 @@ int sdp_negotiate(const struct sdp *offer, const struct sdp_local *local, struct
         out->ext = sdp_ext_usable(&m->ext, local->send, m->mid);
         agree_twcc(out);
         out->our_setup = answer_setup(m->setup, local->setup);
-        return SDP_OK;
+        return audio ? find_keys(offer, out, why, why_len) : SDP_OK;
     }
     if (error)
         return error;
-    return sdp_fail(SDP_NO_VIDEO, why, why_len, "the offer has no video section");
+    return sdp_fail(SDP_NO_VIDEO, why, why_len, "the offer has no %s section", kind);
 }
 
 int sdp_accept_answer(const struct sdp *answer, const struct sdp_local *local,
                       struct sdp_agreed *out, char *why, size_t why_len)
 {
     memset(out, 0, sizeof *out);
+    out->keys_index = -1;
     const struct sdp_media *m = &answer->media[0]; /* our offer has one section */
     if (answer->media_count != 1 || strcmp(m->kind, "video") != 0)
         return sdp_fail(SDP_NO_VIDEO, why, why_len,

@@ -1,6 +1,7 @@
 /* Our offers and answers as text. */
 #include "signal/sdp_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The extensions of an offer: what this side writes or reads. */
@@ -10,14 +11,16 @@ const struct rtp_ext_ids sdp_offer_ext_send = {
 const struct rtp_ext_ids sdp_offer_ext_receive = {
     .mid = 1, .abs_send_time = 2, .abs_capture_time = 3, .playout_delay = 4, .twcc = 6};
 
-static void put_session(struct sdp_writer *w, const struct sdp_local *local, const char *bundle_mid)
+static void put_session(struct sdp_writer *w, const struct sdp_local *local, const char *bundle_mid,
+                        const char *second_mid)
 {
     /* The id is numeric and must fit into 63 bits (RFC 8829 section 5.2.1). */
     sdp_put(w, "v=0\r\no=- %llu %llu IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
             (unsigned long long)(local->session_id & INT64_MAX),
             (unsigned long long)local->session_version);
     if (bundle_mid && bundle_mid[0])
-        sdp_put(w, "a=group:BUNDLE %s\r\n", bundle_mid);
+        sdp_put(w, "a=group:BUNDLE %s%s%s\r\n", bundle_mid, second_mid ? " " : "",
+                second_mid ? second_mid : "");
     if (local->send)
         sdp_put(w, "a=msid-semantic: WMS *\r\n");
 }
@@ -53,8 +56,10 @@ static void put_extensions(struct sdp_writer *w, const struct rtp_ext_ids *ids)
 
 static void put_codec(struct sdp_writer *w, const struct sdp_codec *c)
 {
-    bool h265 = strcmp(c->name, "VP8") != 0; /* an offer of ours leaves the name out */
-    sdp_put(w, "a=rtpmap:%d %s/90000\r\n", c->pt, h265 ? "H265" : "VP8");
+    bool vp8 = strcmp(c->name, "VP8") == 0, opus = strcmp(c->name, "OPUS") == 0;
+    bool h265 = !vp8 && !opus; /* an offer of ours leaves the name out */
+    sdp_put(w, "a=rtpmap:%d %s\r\n", c->pt,
+            opus ? "opus/48000/2" : vp8 ? "VP8/90000" : "H265/90000");
     if (c->remb)
         sdp_put(w, "a=rtcp-fb:%d goog-remb\r\n", c->pt);
     if (c->twcc)
@@ -145,21 +150,40 @@ static void put_rejected(struct sdp_writer *w, const struct sdp_media *m)
         sdp_put(w, "a=inactive\r\n");
 }
 
+/* The section that only carries requests for key frames: a stream that never has a packet. */
+static void put_keys(struct sdp_writer *w, const struct sdp_media *m, const struct sdp_local *local,
+                     const struct sdp_agreed *agreed)
+{
+    struct sdp_local keys = *local;
+    struct rtp_ext_ids ext = {.mid = agreed->ext.mid};
+    keys.ssrc = local->key_ssrc;
+    snprintf(keys.msid, sizeof keys.msid, "%.20s-keys", local->msid); /* no two may be alike */
+    sdp_put(w, "m=video 9 %s %d\r\n", m->proto, agreed->keys_codec.pt);
+    put_media(w, &keys, m->mid, agreed->our_setup, &ext, &agreed->keys_codec, 1);
+}
+
 int sdp_write_answer(const struct sdp *offer, const struct sdp_local *local,
                      const struct sdp_agreed *agreed, char *buf, size_t cap)
 {
     struct sdp_writer w = {.buf = buf, .cap = cap};
     const struct sdp_media *ours = &offer->media[agreed->media_index];
+    const struct sdp_media *keys = agreed->keys_index >= 0 ? &offer->media[agreed->keys_index] : NULL;
     /* RFC 8843 section 7.3: only accepted mids, and only in a group that was offered. */
-    put_session(&w, local, ours->bundled ? agreed->mid : NULL);
+    bool first = !keys || agreed->media_index < agreed->keys_index; /* the group keeps its order */
+    put_session(&w, local, !ours->bundled ? NULL : first ? ours->mid : keys->mid,
+                !keys ? NULL : first ? keys->mid : ours->mid);
     for (int i = 0; i < offer->media_count; i++) {
         const struct sdp_media *m = &offer->media[i];
+        if (m == keys) {
+            put_keys(&w, m, local, agreed);
+            continue;
+        }
         if (m != ours) {
             put_rejected(&w, m);
             continue;
         }
         const struct sdp_codec *c = &agreed->codec;
-        sdp_put(&w, "m=video 9 %s %d", m->proto, c->pt);
+        sdp_put(&w, "m=%s 9 %s %d", m->kind, m->proto, c->pt);
         if (c->rtx_pt)
             sdp_put(&w, " %d", c->rtx_pt);
         if (c->fec_pt)
@@ -187,7 +211,7 @@ int sdp_write_offer(const struct sdp_local *local, char *buf, size_t cap)
         codec[1].h265.interop_444 = true;
         n = 2;
     }
-    put_session(&w, local, "0");
+    put_session(&w, local, "0", NULL);
     sdp_put(&w, "m=video 9 UDP/TLS/RTP/SAVPF");
     for (int i = 0; i < n; i++)
         sdp_put(&w, " %d %d", codec[i].pt, codec[i].rtx_pt);

@@ -28,7 +28,7 @@ static void answer_as(const struct sdp_local *local)
     FUZZ_CHECK(sdp_parse(&answer, text, (size_t)n, why, sizeof why) == SDP_OK);
     FUZZ_CHECK(answer.media_count == offer.media_count);
     for (int i = 0; i < answer.media_count; i++) {
-        FUZZ_CHECK(answer.media[i].rejected == (i != agreed.media_index));
+        FUZZ_CHECK(answer.media[i].rejected == (i != agreed.media_index && i != agreed.keys_index));
         FUZZ_CHECK(strcmp(answer.media[i].mid, offer.media[i].mid) == 0);
     }
 }
@@ -48,6 +48,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     local.h265.profile_id = 4;
     local.h265.interop_444 = true;
     answer_as(&local);
+    local.payload = VIDEO_PAYLOAD_VP8_CARRIER;
+    answer_as(&local);
+    local.payload = VIDEO_PAYLOAD_AUDIO_CARRIER;
+    local.key_ssrc = 3;
+    answer_as(&local);
+    local.payload = VIDEO_PAYLOAD_H265;
     h265_params_default(&local.h265);
     local.send = false;
     local.also_444 = true;

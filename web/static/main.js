@@ -18,6 +18,8 @@ const HIDDEN_MS = Number(query.get('away') ?? 20000);
 // native: the browser's own RTP and decoder; carrier: web/static/worker.js
 const wanted = query.get('path') ?? 'auto';
 const canCarrier = typeof RTCRtpScriptTransform !== 'undefined';
+// Chromium holds received video for a tick of 64 Hz, and not audio (doc/carrier.md). Nothing but its name tells.
+let carrier = query.get('carrier') ?? (/Chrom(e|ium)\//.test(navigator.userAgent) ? 'audio' : 'vp8');
 let native = wanted === 'native' || (wanted === 'auto' && codecsOf('H265').length > 0);
 
 let session = null, worker = null, attempts = 0, timer = 0, away = false;
@@ -98,6 +100,7 @@ function startWorker() {
     if (data.stats) panel.fromWorker(data.stats);
     if (data.unable) unable(data.unable);
     if (data.wantsCanvas) giveCanvas();
+    if (data.unrepaired && carrier === 'audio') useVp8();
   };
   worker.onerror = (e) => unable(`the worker does not run: ${e.message ?? 'it cannot be loaded'}`);
   worker.postMessage({begin: {path: wanted, draw: query.get('draw') ?? '', verify: query.has('verify')}});
@@ -130,7 +133,7 @@ function connect() {
   say('connecting', reason || 'Connecting…', reason ? 'Reconnecting…' : '');
   if (!native) startWorker();
   const s = session = new Session({
-    carrier: !native, worker,
+    carrier: native ? null : carrier, worker,
     onTrack: (receiver, stream) => {
       if (!native) return;
       video.srcObject = stream;
@@ -168,7 +171,18 @@ function useCarrier(why) {
   connect();
 }
 
+// The audio carrier is not for this browser.
+function useVp8() {
+  carrier = 'vp8';
+  connect();
+}
+
 function refused(e) {
+  if (carrier === 'audio' && !native && (e.status === 406 || e instanceof DOMException)) {
+    console.warn('hevcast: no audio carrier:', e.message);
+    useVp8();
+    return;
+  }
   if (!(e instanceof Refused)) {
     lost(reason || 'The share cannot be reached.'); // how it began says more
   } else if (native && wanted === 'auto' && canCarrier && e.status === 406) {

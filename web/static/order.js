@@ -9,9 +9,13 @@ const MAGIC = 0x48, VERSION = 1, FLAG_KEY = 1, FLAG_REFINEMENT = 2;
 export function parse(buffer) {
   const bytes = new Uint8Array(buffer);
   // The lowest bit of a VP8 frame header says "not a key frame" (RFC 6386, section 9.1).
-  const fake = bytes.length > 0 && bytes[0] & 1 ? 1 : 10;
+  return parseAt(bytes, bytes.length > 0 && bytes[0] & 1 ? 1 : 10);
+}
+
+// The same of a frame (bytes) that begins with so many others.
+export function parseAt(bytes, fake) {
   if (bytes.length < fake + HEADER || bytes[fake] !== MAGIC || bytes[fake + 1] !== VERSION) return null;
-  const view = new DataView(buffer, fake);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + fake);
   const length = view.getUint8(3), size = view.getUint32(24);
   if (length < HEADER || bytes.length !== fake + length + size) return null;
   const seconds = view.getUint32(8), fraction = view.getUint32(12);
@@ -28,7 +32,7 @@ export function parse(buffer) {
   };
 }
 
-const after = (a, b) => ((a - b) | 0) > 0; // numbers wrap around at 32 bits
+export const after = (a, b) => ((a - b) | 0) > 0; // numbers wrap around at 32 bits
 
 export class Order {
   // patience: how long a gap may wait for its repair before a key frame is asked for.
@@ -76,10 +80,20 @@ export class Order {
     return out;
   }
 
+  // A frame is there in part, and nothing of it has come since then.
+  stuck(since) {
+    if (since !== null && this.since === null) this.since = since;
+  }
+
+  // A repair cannot be on its way.
+  hurry(now) {
+    this.since = now - this.patience;
+  }
+
   // The decoder could not use what it got.
   broken(now) {
     this.reset();
-    this.since = now - this.patience;
+    this.hurry(now);
   }
 
   // Whether to ask for a key frame now.

@@ -19,7 +19,8 @@ export class Panel {
   fromConnection(report, native, video) {
     let inbound = null, pair = null, remote = null;
     for (const s of report.values()) {
-      if (s.type === 'inbound-rtp' && s.kind === 'video') inbound = s;
+      // The audio carrier: beside a video stream that has no packets.
+      if (s.type === 'inbound-rtp' && s.packetsReceived > (inbound?.packetsReceived ?? -1)) inbound = s;
       if (s.type === 'candidate-pair' && s.state === 'succeeded' && (s.nominated || !pair)) pair = s;
       if (s.type === 'remote-outbound-rtp') remote = s;
     }
@@ -62,7 +63,7 @@ export class Panel {
 
   fromWorker(s) {
     this.latency = s.latencyMs;
-    this.set('Path', s.decoder ? `${s.decoder}, ${s.drawing || '…'}` : '…');
+    this.set('Path', s.decoder ? `${s.decoder}, ${s.drawing || '…'}, ${s.carrier} carrier` : '…');
     const canvas = document.getElementById('canvas');
     this.set('Size', `${canvas.width} × ${canvas.height}`);
     this.set('Pictures', `${s.fps.toFixed(0)} a second${s.skipped ? ` (${s.skipped} not drawn)` : ''}`);

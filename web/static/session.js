@@ -29,10 +29,15 @@ export function iceServers(link) {
   return servers;
 }
 
+// Chromium repairs audio as well, when it is told so.
+const withNack = (sdp) => sdp.replace(/^a=rtpmap:(\d+) opus\/48000.*\r\n/m, '$&a=rtcp-fb:$1 nack\r\n');
+
+let connections = 0; // the worker tells them apart by their number
+
 const retryAfterOf = (response) => Number(response.headers.get('Retry-After')) || 0;
 
 export class Session {
-  // onTrack(receiver, stream), onState('connected' | 'ended', why)
+  // carrier: 'vp8', 'audio' or none; onTrack(receiver, stream), onState('connected' | 'ended', why)
   constructor({carrier, worker, onTrack, onState}) {
     Object.assign(this, {carrier, worker, onTrack, onState, ended: false, queued: []});
   }
@@ -49,9 +54,18 @@ export class Session {
     const {receiver} = transceiver;
     const wanted = codecsOf(this.carrier ? 'VP8' : 'H265');
     transceiver.setCodecPreferences?.([...wanted, ...codecsOf('rtx')]);
-    if (this.carrier) receiver.transform = new RTCRtpScriptTransform(this.worker, {});
-    else if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-    else if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
+    if (this.carrier) {
+      const connection = ++connections;
+      receiver.transform = new RTCRtpScriptTransform(this.worker, {connection});
+      if (this.carrier === 'audio') {
+        const audio = pc.addTransceiver('audio', {direction: 'recvonly'});
+        audio.receiver.transform = new RTCRtpScriptTransform(this.worker, {connection, packets: true});
+      }
+    } else if ('jitterBufferTarget' in receiver) {
+      receiver.jitterBufferTarget = 0;
+    } else if ('playoutDelayHint' in receiver) {
+      receiver.playoutDelayHint = 0;
+    }
     pc.ontrack = (e) => this.onTrack(e.receiver, e.streams[0] ?? new MediaStream([e.track]));
     pc.onconnectionstatechange = () => this.watch();
     pc.onicecandidate = (e) => this.trickle(e.candidate);
@@ -62,8 +76,8 @@ export class Session {
 
   async post(sdp) {
     // At once, without waiting for candidates: the share answers whoever reaches it.
-    const response = await fetch(this.carrier ? 'whep?carrier=vp8' : 'whep', {
-      method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: sdp, cache: 'no-store',
+    const response = await fetch(this.carrier ? `whep?carrier=${this.carrier}` : 'whep', {
+      method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: this.carrier === 'audio' ? withNack(sdp) : sdp, cache: 'no-store',
     });
     const text = await response.text();
     if (response.status !== 201) throw new Refused(response.status, text.trim().slice(0, 300), retryAfterOf(response));

@@ -1,10 +1,12 @@
 // Off the main thread: frames of the carrier in, order, decode, draw.
 //
-// To the page:   {draw: picture} (paint.js), {size: [w, h]}, {first: true}, {stats: {…}}, {unable: reason}, {wantsCanvas: true}
+// To the page:   {draw: picture} (paint.js), {size: [w, h]}, {first: true}, {stats: {…}}, {unable: reason}, {wantsCanvas: true},
+//                {unrepaired: true}
 // From the page: {begin: {path, draw, verify}}, {drawn: answer}, {canvas}, {paused: bool}, {reset: true}, {offset: ms}
 import {Backlog} from './backlog.js';
-import {Order, parse} from './order.js';
+import {Order, parse, parseAt} from './order.js';
 import {Screen, hasGpu} from './draw.js';
+import {Pieces} from './pieces.js';
 import {WasmDecoder} from './wasm.js';
 import {WebCodecsDecoder, webCodecsForHevc} from './webcodecs.js';
 
@@ -14,10 +16,12 @@ const BLACK = Uint8Array.of(0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x10, 0x00, 0x10
   0x08, 0x85, 0x85, 0x88, 0x85, 0x84, 0x88, 0x02, 0x02, 0x00, 0x0c, 0x0d, 0x60, 0x00, 0xfe, 0xff,
   0xab, 0x50, 0x80);
 const STATS_MS = 1000;
+const GAPS = 3; // so many, and nothing ever came again: this browser does not repair audio
 
 let order = new Order();
 let screen = null, path = 'auto', way = '', verify = false, paused = false, verifier = null;
-let transformer = null, decoder = null, making = null;
+let pieces = null, gaps = 0; // of the audio carrier
+let transformer = null, current = 0, decoder = null, making = null;
 const queue = new Backlog();
 let pumping = false;
 let sent = []; // to the page, which has not answered
@@ -41,6 +45,7 @@ function startAgain() {
 function askForKey() {
   if (paused || !transformer || !order.wantsKey(now())) return;
   totals.keyRequests++;
+  if (pieces && order.next !== null && ++gaps === GAPS && pieces.late === 0) say({unrepaired: true});
   transformer.sendKeyFrameRequest().catch(() => {});
 }
 
@@ -226,9 +231,36 @@ function take(frame) {
   if (!pumping) pump();
 }
 
+// Packets of the audio carrier. None goes on to the browser's own receiver: there is nothing to be heard.
+async function receivePackets(t) {
+  const mine = pieces = new Pieces(), reader = t.readable.getReader();
+  gaps = 0;
+  try {
+    for (let r; !(r = await reader.read()).done;) {
+      if (mine !== pieces) continue;
+      const whole = mine.push(r.value.data, now());
+      const frame = whole && parseAt(whole, 0);
+      if (!frame) continue;
+      take(frame);
+      // Packets of before this browser was ready are never asked for again.
+      if (order.next === null && !frame.key && !mine.before(frame.number)) order.hurry(now());
+    }
+  } catch {
+    // As below.
+  }
+}
+
 self.onrtctransform = async ({transformer: t}) => {
-  transformer = t;
-  order.reset();
+  if (t.options.connection < current) return;
+  if (t.options.connection > current) {
+    current = t.options.connection;
+    order.reset();
+  }
+  if (t.options.packets) {
+    receivePackets(t);
+    return;
+  }
+  transformer = t; // with the audio carrier its only purpose is to ask for key frames
   const reader = t.readable.getReader(), writer = t.writable.getWriter();
   try {
     for (let r; !(r = await reader.read()).done;) {
@@ -244,6 +276,7 @@ self.onrtctransform = async ({transformer: t}) => {
 
 setInterval(() => {
   if (decoder?.stuck) decodingFailed(new Error('it gives no picture'));
+  if (pieces) order.stuck(pieces.stuckSince(order.next));
   askForKey();
 }, 50);
 
@@ -253,7 +286,7 @@ setInterval(() => {
   const seconds = (now() - since) / 1000;
   since = now();
   say({stats: {
-    decoder: decoder ? decoder.name : '', drawing: screen ? screen.name : '',
+    carrier: pieces ? 'audio' : 'vp8', decoder: decoder ? decoder.name : '', drawing: screen ? screen.name : '',
     fps: count.drawn / seconds, decodedFps: count.decoded / seconds, skipped: count.skipped,
     decodeMs: count.decoded ? count.decodeMs / count.decoded : null,
     drawMs: count.drawn ? count.drawMs / count.drawn : null,
@@ -286,6 +319,7 @@ self.onmessage = ({data}) => {
     queue.clear();
     dropLate();
     transformer = null;
+    pieces = null;
     shown = false;
     order = new Order();
     if (decoder instanceof WebCodecsDecoder) dropDecoder();

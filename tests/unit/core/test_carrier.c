@@ -32,7 +32,7 @@ static size_t join(const struct access_unit *au, uint32_t number, size_t max, ui
     struct h265_payload d;
     size_t n = 0, smallest = SIZE_MAX, largest = 0;
     bool last = false;
-    carrier_packer_start(&p, au, number, max);
+    carrier_packer_start(&p, au, number, max, false);
     while (carrier_packer_next(&p, &d)) {
         uint8_t *out = malloc(d.size);
         assert_false(last);
@@ -93,12 +93,50 @@ static void too_large(void **state)
     struct carrier_packer p;
     struct h265_payload d;
     int n = 0;
-    for (carrier_packer_start(&p, au, 1, 1187); carrier_packer_next(&p, &d);)
+    for (carrier_packer_start(&p, au, 1, 1187, false); carrier_packer_next(&p, &d);)
         n++;
     assert_int_equal(n, 2000);
-    carrier_packer_start(&p, au, 1, 1186); /* one packet too many */
+    carrier_packer_start(&p, au, 1, 1186, false); /* one packet too many */
     assert_false(carrier_packer_next(&p, &d));
     access_unit_unref(&au);
+}
+
+/* The audio carrier: each packet says which piece of which frame it is. */
+static void audio_frames(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 30, 1151, 1152, 1153, 5000, 300000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct access_unit *au = au_of(sizes[i], i & 1);
+        size_t whole = CARRIER_HEADER_LEN + sizes[i], n = 0;
+        uint8_t *frame = malloc(whole), out[1188];
+        struct carrier_packer p;
+        struct h265_payload d;
+        unsigned piece = 0, pieces = (unsigned)((whole + 1179) / 1180);
+        for (carrier_packer_start(&p, au, 0xa1b2c3d4, 1188, true); carrier_packer_next(&p, &d);) {
+            assert_true(d.size <= 1188 && n + d.len <= whole);
+            carrier_write_payload(au, &d, NTP, out);
+            const uint8_t descriptor[] = {0xa1, 0xb2, 0xc3, 0xd4, (uint8_t)(piece >> 8),
+                                          (uint8_t)piece, (uint8_t)(pieces >> 8), (uint8_t)pieces};
+            assert_memory_equal(out, descriptor, 8);
+            memcpy(frame + n, out + 8, d.len);
+            n += d.len;
+            assert_int_equal(d.last, ++piece == pieces);
+        }
+        assert_int_equal(n, whole);
+        assert_int_equal(frame[0], 'H');
+        assert_int_equal(frame[2] & 1, i & 1);
+        assert_memory_equal(frame + CARRIER_HEADER_LEN, au->data, sizes[i]);
+        free(frame);
+        access_unit_unref(&au);
+    }
+    uint8_t empty[20];
+    struct h265_payload d;
+    memset(empty, 0xff, sizeof empty);
+    carrier_empty_payload(&d, sizeof empty);
+    carrier_write_payload(NULL, &d, 0, empty);
+    for (size_t i = 0; i < sizeof empty; i++)
+        assert_int_equal(empty[i], 0);
 }
 
 /* All packets of what waits, into out; how many. */
@@ -165,12 +203,114 @@ static void through_the_sender(void **state)
     video_sender_free(&vs);
 }
 
+static struct video_sender *audio_sender(void)
+{
+    struct video_sender_config c;
+    video_sender_default_config(&c);
+    c.payload = VIDEO_PAYLOAD_AUDIO_CARRIER;
+    c.ssrc = 0x1000;
+    c.key_ssrc = 0x3000;
+    c.pt = 111;
+    c.first_seq = 65534;
+    c.rtp_ts_offset = 0xfffffff0;
+    c.ext.twcc = 4;
+    c.cc = (struct cc_config){3000000, 100000, 20000000};
+    return video_sender_new(&c);
+}
+
+/* Every packet has a timestamp of its own, at 48 kHz; what is asked for comes again bit for bit. */
+static void through_the_audio_sender(void **state)
+{
+    (void)state;
+    static uint8_t out[64][1300], again[64][1300];
+    size_t len[64], again_len[64];
+    struct rtp_view v;
+    struct rtcp_events ev;
+    struct video_sender *vs = audio_sender();
+    int64_t now = 1000000, begin = now;
+    struct access_unit *au = au_of(5000, true);
+    assert_true(video_sender_push(vs, au, NTP, now));
+    int n = drain(vs, &now, out, len, 64);
+    uint32_t ts = 0;
+    assert_true(n >= 5);
+    for (int i = 0; i < n; i++) {
+        assert_true(rtp_parse(out[i], len[i], &v));
+        assert_int_equal(v.ssrc, 0x1000);
+        assert_int_equal(v.pt, 111);
+        assert_int_equal(v.seq, (uint16_t)(65534 + i));
+        assert_int_equal(v.marker, i == 4);
+        if (i > 0)
+            assert_true((int32_t)(v.ts - ts) > 0);
+        ts = v.ts;
+        assert_true((int32_t)(ts - (0xfffffff0 + 48000)) <= (now - begin) * 48 / 1000 + 64);
+    }
+    /* Beyond the frame: probes, with pieces that were there before, under numbers of their own. */
+    struct video_sender_stats s;
+    video_sender_get_stats(vs, now, &s);
+    assert_true(n > 5);
+    assert_int_equal(s.packets_padding, n - 5);
+    for (int i = 5; i < n; i++) {
+        bool known = false;
+        for (int k = 0; k < 5; k++)
+            known |= len[i] == len[k] && !memcmp(out[i] + 20, out[k] + 20, len[k] - 20);
+        assert_true(known);
+    }
+    uint8_t nack[16] = {0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0x10, 0, 0xff, 0xff, 0, 1};
+    video_sender_on_rtcp(vs, nack, sizeof nack, now, NTP, &ev);
+    assert_int_equal(drain(vs, &now, again, again_len, 64), 2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(again_len[i], len[i + 1]);
+        assert_memory_equal(again[i], out[i + 1], len[i + 1]);
+    }
+    /* The picture is there when its own packets are, whatever of the copies arrived. */
+    uint8_t pli[12] = {0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0x30, 0};
+    video_sender_on_rtcp(vs, pli, sizeof pli, now, NTP, &ev);
+    assert_true(ev.key_wanted);
+    pli[10] = 0x31;
+    video_sender_on_rtcp(vs, pli, sizeof pli, now, NTP, &ev);
+    assert_false(ev.key_wanted);
+    access_unit_unref(&au);
+    video_sender_free(&vs);
+}
+
+/* Small pictures are not worth repeating: a probe is of packets that no frame needs. */
+static void empty_probes(void **state)
+{
+    (void)state;
+    static uint8_t out[64][1300];
+    size_t len[64];
+    struct video_sender *vs = audio_sender();
+    int64_t now = 1000000;
+    struct access_unit *au = au_of(100, true);
+    assert_true(video_sender_push(vs, au, NTP, now));
+    access_unit_unref(&au);
+    int n = drain(vs, &now, out, len, 64);
+    assert_true(n > 1);
+    for (int i = 1; i < n; i++) {
+        assert_int_equal(len[i], 20 + 255);
+        for (size_t k = 20; k < len[i]; k++)
+            assert_int_equal(out[i][k], 0);
+    }
+    /* The tail is what is repeated when nothing tells of it, not the probes. */
+    struct rtp_packet p;
+    for (bool more = true; more;) {
+        now = video_sender_next_us(vs);
+        more = !video_sender_poll(vs, now, &p) || p.len != len[0];
+        assert_true(now < 3000000);
+    }
+    assert_memory_equal(p.data, out[0], len[0]);
+    video_sender_free(&vs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames),
         cmocka_unit_test(too_large),
         cmocka_unit_test(through_the_sender),
+        cmocka_unit_test(audio_frames),
+        cmocka_unit_test(through_the_audio_sender),
+        cmocka_unit_test(empty_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,7 +206,7 @@ static void test_vp8_carrier(void **state)
                                          "chrome.sdp"};
     for (size_t i = 0; i < sizeof offers / sizeof offers[0]; i++) {
         parse_file(t.sdp, offers[i]);
-        t.sender.vp8_carrier = true;
+        t.sender.payload = VIDEO_PAYLOAD_VP8_CARRIER;
         assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_OK);
         answer(&t.sender);
         assert_string_equal(t.agreed.codec.name, "VP8");
@@ -230,10 +230,51 @@ static void test_vp8_carrier(void **state)
     parse_file(t.sdp, "gstreamer.sdp");
     assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_NO_H265);
     assert_non_null(strstr(t.why, "no VP8"));
-    t.sender.vp8_carrier = false;
+    t.sender.payload = VIDEO_PAYLOAD_H265;
     parse_file(t.sdp, "firefox.sdp");
     assert_int_equal(sdp_negotiate(t.sdp, &t.sender, &t.agreed, t.why, sizeof t.why), SDP_NO_H265);
     assert_non_null(strstr(t.why, "no H265"));
+}
+
+/* ?carrier=audio: Opus' payload type carries the HEVC; VP8 beside it only asks for key frames. */
+static void test_audio_carrier(void **state)
+{
+    (void)state;
+    t.sender.payload = VIDEO_PAYLOAD_AUDIO_CARRIER;
+    t.sender.key_ssrc = 3333;
+    assert_int_equal(negotiate("chrome-carrier-audio.sdp", &t.sender), SDP_OK);
+    assert_string_equal(t.agreed.codec.name, "OPUS");
+    assert_int_equal(t.agreed.codec.pt, 111);
+    assert_int_equal(t.agreed.codec.rtx_pt, 0);
+    assert_int_equal(t.agreed.codec.fec_pt, 0);
+    assert_true(t.agreed.codec.nack && t.agreed.codec.twcc);
+    assert_int_equal(t.agreed.ext.twcc, 4);
+    assert_int_equal(t.agreed.media_index, 1);
+    assert_int_equal(t.agreed.keys_index, 0);
+    answer(&t.sender);
+    has("a=group:BUNDLE 0 1"); /* in the offer's order: the first is the tagged one */
+    has("m=audio 9 UDP/TLS/RTP/SAVPF 111");
+    has("a=rtpmap:111 opus/48000/2");
+    has("a=rtcp-fb:111 nack");
+    has("a=rtcp-fb:111 transport-cc");
+    has("m=video 9 UDP/TLS/RTP/SAVPF 96");
+    has("a=rtcp-fb:96 nack pli");
+    has("a=ssrc:3333 cname:cn");
+    has_not("a=rtcp-fb:96 nack\r\n");
+    has_not("a=rtcp-fb:96 transport-cc");
+    has_not("rtx");
+    assert_int_equal(sdp_parse(t.second, t.out, strlen(t.out), t.why, sizeof t.why), SDP_OK);
+    assert_int_equal(t.second->media_count, 2);
+    assert_int_equal(t.second->media[0].ssrc, 3333);
+    assert_int_equal(t.second->media[1].ssrc, t.sender.ssrc);
+    /* An offer that lacks one of the two, and a player that did not ask for it. */
+    assert_int_equal(negotiate("audio-only.sdp", &t.sender), SDP_NO_VIDEO);
+    assert_non_null(strstr(t.why, "key frames"));
+    assert_int_equal(negotiate("bundle-only.sdp", &t.sender), SDP_NO_H265);
+    assert_non_null(strstr(t.why, "no Opus"));
+    t.sender.payload = VIDEO_PAYLOAD_H265;
+    assert_int_equal(negotiate("audio-only.sdp", &t.sender), SDP_NO_VIDEO);
+    assert_int_equal(negotiate("chrome-carrier-audio.sdp", &t.sender), SDP_NO_H265);
 }
 
 static void test_safari(void **state)
@@ -670,7 +711,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_chrome), T(test_chrome_main_10), T(test_chrome_444_refused), T(test_vp8_carrier),
+        T(test_chrome), T(test_chrome_main_10), T(test_chrome_444_refused), T(test_vp8_carrier), T(test_audio_carrier),
  T(test_safari),
         T(test_gstreamer), T(test_pion_sender), T(test_bundle_only), T(test_refusals),
         T(test_fmtp_values), T(test_invalid_codec_leaves_the_next), T(test_transport_rules),
