@@ -48,6 +48,9 @@ class Browser:
         text = "\n".join(self.recorded)
         self.payload = re.search(r"a=rtpmap:(\d+) H265/90000", text).group(1)
         self.mid = re.search(r"a=mid:(\S+)", text).group(1)
+        # Who offers transport-wide feedback has to send it, or is taken for a path that loses everything.
+        ident, name = re.search(r"a=extmap:(\d+) (\S+transport-wide-cc\S+)", text).groups()
+        self.feedback = f",extmap-{ident}=(string){name},rtcp-fb-transport-cc=true"
 
     def offer(self, own):
         """own: webrtcbin's offer."""
@@ -152,7 +155,7 @@ class Viewer:
         gw.add_loopback(self.webrtc)
         caps = Gst.Caps.from_string(CAPS["codec" if self.tamper == "codec" else None])
         if self.browser:
-            caps = Gst.Caps.from_string(CAPS[None].replace("payload=96", f"payload={self.browser.payload}"))
+            caps = Gst.Caps.from_string(CAPS[None].replace("payload=96", f"payload={self.browser.payload}") + self.browser.feedback)
         transceiver = self.webrtc.emit("add-transceiver", GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY, caps)
         if self.browser:
             transceiver.set_property("do-nack", True)
