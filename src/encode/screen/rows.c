@@ -182,7 +182,7 @@ static struct rate_work left_at(const struct rows *r, int x, int y)
     return left;
 }
 
-/* The QP for the next tree block: coarser when too much was spent. */
+/* The QP for the next tree block: coarser when too much was spent, finer when too little. */
 static void adapt(const struct rows *r, struct row *row, int x, int y, double used,
                   double estimated)
 {
@@ -192,14 +192,18 @@ static void adapt(const struct rows *r, struct row *row, int x, int y, double us
     double ratio = used / estimated;
     ratio = ratio < 0.5 ? 0.5 : ratio > 3 ? 3 : ratio;
     struct rate_work left = left_at(r, x, y);
-    if (used + ratio * rate_estimate(job->rate, &left, row->qp) <= 1.25 * job->budget)
+    double all = used + ratio * rate_estimate(job->rate, &left, row->qp);
+    if (all <= 1.02 * job->budget) {
+        if (all < 0.9 * job->budget && row->qp > RATE_QP_MIN)
+            row->qp--;
         return;
+    }
     /* From lossless to what fits, else by small steps: a cell at a time should look alike. */
     bool lossless = row->qp == RATE_LOSSLESS;
     int qp = lossless ? RATE_QP_MIN : row->qp;
     int most = lossless ? row->coder.qp_before + 25 : qp + 1;
     while (qp < RATE_QP_MAX && qp < most &&
-           used + ratio * rate_estimate(job->rate, &left, qp) > 1.1 * job->budget)
+           used + ratio * rate_estimate(job->rate, &left, qp) > job->budget)
         qp++;
     row->qp = qp;
 }
@@ -213,7 +217,7 @@ static void code_block(struct rows *r, struct row *row, int x, int y, struct spe
         double estimated, used = used_before(r, x, y, &estimated);
         if (!job->work->refine)
             adapt(r, row, x, y, used, estimated);
-        else if (used > 1.1 * job->budget)
+        else if (used > job->budget)
             put_off(job, r->g, t);
     }
     if (!job->todo[t]) {

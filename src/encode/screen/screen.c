@@ -29,7 +29,7 @@
 enum {
     MOVED_BLOCKS_MIN = 24,   /* fewer changed blocks are not worth a search for motion */
     LOSSLESS_SLICE_QP = 30,  /* not used but by units that turn out lossy: within a delta of 25 */
-    REFINE_QP = 22,          /* of what is to look good soon, before it is exact */
+    REFINE_QP = 20,          /* of what is to look good soon, before it is exact */
     REFINE_PICTURES = 8,     /* more than so many lossless ones: a lossy pass goes first */
 };
 
@@ -362,7 +362,7 @@ static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w, in
                 s->todo[t] = 1;
                 w->blocks[s->bin[at] = (uint8_t)block_bin(s, bx, by)]++;
             }
-        if (s->todo[t] && rate_estimate(&s->rate, w, *qp) > 0.8 * (double)budget) {
+        if (s->todo[t] && rate_estimate(&s->rate, w, *qp) > 1.5 * (double)budget) {
             s->cursor = (t + 1) % ctbs;
             break;
         }

@@ -132,7 +132,8 @@ void formula_intra(uint8_t *out, int n, int mode, int plane, bool chroma444, con
             int v;
             if (mode == 0)
                 v = ((n - 1 - x) * b->left[y + 1] + (x + 1) * b->top[n + 1] +
-                     (n - 1 - y) * b->top[x + 1] + (y + 1) * b->left[n + 1] + n) >> (log2_of(n) + 1);
+                     (n - 1 - y) * b->top[x + 1] + (y + 1) * b->left[n + 1] + n) >>
+                    (log2_of(n) + 1);
             else if (mode == 1)
                 v = dc_sample(b, n, x, y, edge);
             else
@@ -141,14 +142,14 @@ void formula_intra(uint8_t *out, int n, int mode, int plane, bool chroma444, con
         }
 }
 
-void formula_intra_at(uint8_t *out, const struct geometry *g, const struct frame *f, int plane, int x,
-                      int y, int n, int mode)
+void formula_intra_at(uint8_t *out, const struct geometry *g, const struct frame *f, int plane,
+                      int x, int y, int n, int mode)
 {
     struct border b = {0};
-    int s = plane ? g->cshift : 0;
+    int m = plane ? 1 << g->cshift : 1;
     for (int i = -1; i < 2 * n; i++) {
-        b.left_there[i + 1] = formula_available(g, x << s, y << s, (x - 1) * (1 << s), (y + i) * (1 << s));
-        b.top_there[i + 1] = formula_available(g, x << s, y << s, (x + i) * (1 << s), (y - 1) * (1 << s));
+        b.left_there[i + 1] = formula_available(g, x * m, y * m, (x - 1) * m, (y + i) * m);
+        b.top_there[i + 1] = formula_available(g, x * m, y * m, (x + i) * m, (y - 1) * m);
         if (b.left_there[i + 1])
             b.left[i + 1] = *frame_at(f, plane, x - 1, y + i);
         if (b.top_there[i + 1])
@@ -162,7 +163,7 @@ void formula_intra_at(uint8_t *out, const struct geometry *g, const struct frame
 
 int formula_qp(const struct geometry *g, int plane, int qp_y, int offset)
 {
-    static const int table[13] = {29, 30, 31, 32, 33, 33, 34, 34, 35, 35, 36, 36, 37}; /* 30 … 42 */
+    static const int table[13] = {29, 30, 31, 32, 33, 33, 34, 34, 35, 35, 36, 36, 37}; /* from 30 */
     int q = clip3(0, 57, qp_y + offset);
     if (plane == 0)
         return qp_y;
@@ -204,7 +205,8 @@ void formula_residual(const int16_t *level, int16_t *res, int log2, int qp, bool
     int16_t d[32 * 32];
     int n = 1 << log2, shift = 8 + log2 - 5;
     for (int i = 0; i < n * n; i++) { /* equation 8-309 */
-        int64_t v = ((((int64_t)level[i] * 16 * scale[qp % 6]) << (qp / 6)) + (1 << (shift - 1))) >> shift;
+        int64_t v = (int64_t)level[i] * 16 * scale[qp % 6] * (1 << (qp / 6));
+        v = (v + (1 << (shift - 1))) >> shift;
         d[i] = (int16_t)(v < -32768 ? -32768 : v > 32767 ? 32767 : v);
     }
     if (!skip) {
@@ -231,8 +233,8 @@ static int tap(bool chroma, int frac, int i)
     return frac <= 4 ? four[frac][i] : four[8 - frac][3 - i];
 }
 
-int formula_inter(const struct geometry *g, const struct frame *ref, int plane, int x, int y, int mvx,
-                  int mvy)
+int formula_inter(const struct geometry *g, const struct frame *ref, int plane, int x, int y,
+                  int mvx, int mvy)
 {
     bool chroma = plane > 0;
     int s = chroma ? g->cshift : 0, w = g->cw >> s, h = g->ch >> s;

@@ -23,8 +23,8 @@ void formula_substitute(struct border *b, int n);
 /* 8.4.4.2.3 to .6: n×n samples; plane and chroma444 decide about filters. b: substituted. */
 void formula_intra(uint8_t *out, int n, int mode, int plane, bool chroma444, const struct border *b);
 /* All of 8.4.4.2.1: the block at (x, y) of a plane, from what is around it. */
-void formula_intra_at(uint8_t *out, const struct geometry *g, const struct frame *f, int plane, int x,
-                      int y, int n, int mode);
+void formula_intra_at(uint8_t *out, const struct geometry *g, const struct frame *f, int plane,
+                      int x, int y, int n, int mode);
 
 /* 8.6.1: the QP of a plane (without an offset in the slice). */
 int formula_qp(const struct geometry *g, int plane, int qp_y, int offset);
@@ -34,7 +34,7 @@ void formula_inverse(const int16_t *coef, int16_t *res, int n, bool dst);
 void formula_residual(const int16_t *level, int16_t *res, int log2, int qp, bool skip, bool dst);
 
 /* 8.5.3.3.3: one sample of a plane at (x, y) moved by a vector in quarter luma samples. */
-int formula_inter(const struct geometry *g, const struct frame *ref, int plane, int x, int y, int mvx,
-                  int mvy);
+int formula_inter(const struct geometry *g, const struct frame *ref, int plane, int x, int y,
+                  int mvx, int mvy);
 
 #endif
