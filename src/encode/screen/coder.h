@@ -71,6 +71,8 @@ struct coder {
     uint32_t root_lambda; /* its root: what a bit is worth in absolute differences, 1/16 */
     uint16_t *activity; /* borrows; of each 8x8 block that is to be coded: kernels.activity */
     int ctb_x, ctb_y;
+    bool fill;       /* what is kept of this tree block is to be copied from ref to rec */
+    bool given;      /* this tree block is a memory's, and stands in rec already */
 };
 
 enum { CU_MAX = 32 };

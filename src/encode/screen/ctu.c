@@ -128,8 +128,8 @@ static void write_moved(struct coder *c, int x, int y, int log2, struct mv mv)
     cu.log2 = log2;
     cu.inter = true;
     cu.mv = mv;
-    /* What is kept stands in the reconstruction already. */
-    for (int plane = 0; plane < 3 && (mv.x || mv.y || mv.ref); plane++) {
+    bool stands = c->given || (!c->fill && !mv.x && !mv.y && !mv.ref);
+    for (int plane = 0; plane < 3 && !stands; plane++) {
         int s = plane ? c->g->cshift : 0, n = 1 << (log2 - s);
         inter_predict(c, plane, x >> s, y >> s, n, n, mv, frame_at(&c->rec, plane, x >> s, y >> s),
                       c->rec.stride[plane]);

@@ -19,47 +19,59 @@ static struct part part_of(const struct geometry *g, int plane, int bx, int by)
     return p;
 }
 
-bool damage_map_same(const struct geometry *g, const struct kernels *k, const struct picture *pic,
-                     const struct frame *src, int bx, int by, int dx, int dy)
+static bool same_block(const struct geometry *g, const struct kernels *k, const struct frame *pic,
+                       const struct frame *at, int bx, int by, int i, bool chroma)
 {
-    for (int i = 0; i < 3; i++) {
-        int s = i ? g->cshift : 0;
-        if (s && ((dx | dy) & 1))
-            break;
-        struct part p = part_of(g, i, bx, by);
+    for (int plane = 0; plane < (chroma ? 3 : 1); plane++) {
+        struct part p = part_of(g, plane, bx + i, by);
         if (p.w <= 0 || p.h <= 0)
             continue;
-        if (!k->equal(pic->plane[i] + (ptrdiff_t)p.y * pic->stride[i] + p.x, pic->stride[i],
-                      frame_at(src, i, p.x + (dx >> s), p.y + (dy >> s)), src->stride[i], p.w, p.h))
+        if (!k->equal(frame_at(pic, plane, p.x, p.y), pic->stride[plane],
+                      at->plane[plane] + i * (8 >> (plane ? g->cshift : 0)), at->stride[plane],
+                      p.w, p.h))
             return false;
     }
     return true;
 }
 
-unsigned damage_map_same_row(const struct geometry *g, const struct kernels *k,
-                             const struct picture *pic, const struct frame *src, int bx, int by,
-                             int n, int dx, int dy)
+unsigned damage_map_same_at(const struct geometry *g, const struct kernels *k,
+                            const struct frame *pic, const struct frame *at, int bx, int by, int n,
+                            bool chroma)
 {
-    int x = bx * 8 + dx, y = by * 8 + dy;
     unsigned same = 0;
-    if (y < 0 || y + 8 > g->ch)
-        return 0;
-    if (n < 8 || x < 0 || x + 64 > g->cw || (bx + 8) * 8 > g->width || (by + 1) * 8 > g->height) {
+    if (n < 8 || (bx + 8) * 8 > g->width || (by + 1) * 8 > g->height) {
         for (int i = 0; i < n; i++)
-            if (x + i * 8 >= 0 && x + i * 8 + 8 <= g->cw &&
-                damage_map_same(g, k, pic, src, bx + i, by, dx, dy))
-                same |= 1u << i;
+            same |= (unsigned)same_block(g, k, pic, at, bx, by, i, chroma) << i;
         return same;
     }
-    same = k->equal8(pic->plane[0] + (ptrdiff_t)by * 8 * pic->stride[0] + bx * 8, pic->stride[0],
-                     frame_at(src, 0, x, y), src->stride[0], 8);
-    for (int i = 1; i < 3 && same && !(g->cshift && ((dx | dy) & 1)); i++) {
+    same = k->equal8(frame_at(pic, 0, bx * 8, by * 8), pic->stride[0], at->plane[0], at->stride[0],
+                     8);
+    for (int i = 1; i < 3 && same && chroma; i++) {
         int unit = 8 >> g->cshift;
-        same &= k->equal8(pic->plane[i] + (ptrdiff_t)by * unit * pic->stride[i] + bx * unit,
-                          pic->stride[i], frame_at(src, i, x >> g->cshift, y >> g->cshift),
-                          src->stride[i], unit);
+        same &= k->equal8(frame_at(pic, i, bx * unit, by * unit), pic->stride[i], at->plane[i],
+                          at->stride[i], unit);
     }
     return same;
+}
+
+unsigned damage_map_same_row(const struct geometry *g, const struct kernels *k,
+                             const struct frame *pic, const struct frame *src, int bx, int by,
+                             int n, int dx, int dy)
+{
+    int x = bx * 8 + dx, y = by * 8 + dy, first = 0;
+    if (y < 0 || y + 8 > g->ch)
+        return 0;
+    for (; n > 0 && x < 0; n--, first++, bx++)
+        x += 8;
+    while (n > 0 && x + n * 8 > g->cw)
+        n--;
+    if (n <= 0)
+        return 0;
+    struct frame at = *src;
+    at.plane[0] = frame_at(src, 0, x, y);
+    for (int i = 1; i < 3; i++)
+        at.plane[i] = frame_at(src, i, x >> g->cshift, y >> g->cshift);
+    return damage_map_same_at(g, k, pic, &at, bx, by, n, !(g->cshift && ((dx | dy) & 1))) << first;
 }
 
 unsigned damage_map_equal_row(const struct geometry *g, const struct kernels *k,
@@ -80,8 +92,15 @@ unsigned damage_map_equal_row(const struct geometry *g, const struct kernels *k,
     return same;
 }
 
+static bool all_dirty(const uint8_t *d, int n)
+{
+    while (n > 0 && d[n - 1])
+        n--;
+    return n == 0;
+}
+
 int damage_map_compare(const struct geometry *g, const struct kernels *k,
-                       const struct picture *pic, const struct frame *src,
+                       const struct frame *pic, const struct frame *src,
                        const struct damage *damage, uint8_t *dirty)
 {
     int count = 0;
@@ -94,6 +113,8 @@ int damage_map_compare(const struct geometry *g, const struct kernels *k,
         for (int by = r.y >> 3; by <= (r.y + r.h - 1) >> 3; by++)
             for (int bx = r.x >> 3; bx < end; bx += 8) {
                 int n = end - bx < 8 ? end - bx : 8;
+                if (all_dirty(dirty + by * g->w8 + bx, n))
+                    continue;
                 unsigned same = damage_map_same_row(g, k, pic, src, bx, by, n, 0, 0);
                 for (unsigned new = ~same & ((1u << n) - 1); new; new &= new - 1) {
                     uint8_t *d = &dirty[by * g->w8 + bx + __builtin_ctz(new)];
@@ -105,7 +126,7 @@ int damage_map_compare(const struct geometry *g, const struct kernels *k,
     return count;
 }
 
-void damage_map_copy(const struct geometry *g, const struct picture *pic, const struct frame *src,
+void damage_map_copy(const struct geometry *g, const struct frame *pic, const struct frame *src,
                      int bx, int by, int n)
 {
     for (int i = 0; i < 3; i++) {
@@ -114,7 +135,7 @@ void damage_map_copy(const struct geometry *g, const struct picture *pic, const 
         for (int j = 0; j < size; j++) {
             uint8_t *to = frame_at(src, i, first.x, first.y + j);
             int from = first.y + (j < first.h ? j : first.h - 1);
-            memcpy(to, pic->plane[i] + (ptrdiff_t)from * pic->stride[i] + first.x, (size_t)w);
+            memcpy(to, frame_at(pic, i, first.x, from), (size_t)w);
             if (w < n * size)
                 memset(to + w, to[w - 1], (size_t)(n * size - w));
         }

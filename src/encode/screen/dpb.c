@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { VIEWS, COPIES };
+
 static int tile_count(const struct geometry *g)
 {
     return g->ctb_cols * g->ctb_rows;
@@ -13,10 +15,15 @@ static size_t chroma_size(const struct geometry *g)
     return (size_t)(DPB_TILE >> g->cshift) * (size_t)(DPB_TILE >> g->cshift);
 }
 
-/* Where a plane of a tile begins. */
-static size_t plane_offset(const struct geometry *g, int plane)
+static size_t samples_size(const struct geometry *g)
 {
-    return plane == 0 ? 0 : DPB_TILE * DPB_TILE + (size_t)(plane - 1) * chroma_size(g);
+    return DPB_TILE * DPB_TILE + 2 * chroma_size(g);
+}
+
+static size_t frame_size(const struct geometry *g)
+{
+    size_t luma = (size_t)g->cw * (size_t)g->ch;
+    return luma + 2 * (luma >> (2 * g->cshift)) + (size_t)tile_count(g) * sizeof(uint64_t);
 }
 
 /* The part of a plane under tile t. */
@@ -27,25 +34,191 @@ static struct rect tile_rect(const struct geometry *g, int t, int plane)
     return rect_intersect(r, (struct rect){0, 0, g->cw >> s, g->ch >> s});
 }
 
-void dpb_init(struct dpb *d, const struct geometry *g)
+/* Where tile t of a frame begins. */
+static struct frame tile_in(const struct geometry *g, const struct frame *f, int t)
 {
-    *d = (struct dpb){.g = g};
+    struct frame at = *f;
+    for (int i = 0; i < 3; i++) {
+        struct rect r = tile_rect(g, t, i);
+        at.plane[i] = frame_at(f, i, r.x, r.y);
+    }
+    return at;
 }
 
-static void picture_free(struct dpb_picture *p)
+static void copy_plane(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride,
+                       int w, int h)
 {
-    if (p)
-        free(p->tile);
-    free(p);
+    for (int y = 0; y < h; y++, to += to_stride, from += from_stride)
+        memcpy(to, from, (size_t)w);
+}
+
+static void copy_tile(const struct geometry *g, int t, const struct frame *to,
+                      const struct frame *from)
+{
+    for (int i = 0; i < 3; i++) {
+        struct rect r = tile_rect(g, t, i);
+        copy_plane(to->plane[i], to->stride[i], from->plane[i], from->stride[i], r.w, r.h);
+    }
+}
+
+/* ------------------------------------------------------------------ frames */
+
+static void frame_free(struct dpb_frame *f)
+{
+    if (f) {
+        picture_unref(&f->pic);
+        free(f->content);
+    }
+    free(f);
+}
+
+static struct dpb_frame *frame_new(struct dpb *d)
+{
+    const struct geometry *g = d->g;
+    struct dpb_frame *f = calloc(1, sizeof *f);
+    if (f) {
+        f->pic = picture_new(g->fmt, g->cw, g->ch);
+        f->content = calloc((size_t)tile_count(g), sizeof f->content[0]);
+    }
+    if (!f || !f->pic || !f->content) {
+        frame_free(f);
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++) {
+        f->at.plane[i] = f->pic->plane[i];
+        f->at.stride[i] = f->pic->stride[i];
+    }
+    d->frame[d->n_frames++] = f;
+    d->bytes += frame_size(g);
+    return f;
+}
+
+bool dpb_init(struct dpb *d, const struct geometry *g)
+{
+    *d = (struct dpb){.g = g};
+    d->now = d->before = frame_new(d);
+    return d->now != NULL;
+}
+
+/* ------------------------------------------------------------------ tiles */
+
+static struct dpb_tile *tile_new(struct dpb *d, int kind)
+{
+    struct dpb_tile *t = d->free[kind];
+    if (t) {
+        d->free[kind] = t->next_free;
+    } else {
+        size_t size = sizeof *t + (kind == COPIES ? samples_size(d->g) : 0);
+        t = malloc(size);
+        if (!t)
+            return NULL;
+        d->bytes += size;
+    }
+    t->users = 0;
+    t->in = NULL;
+    return t;
 }
 
 static void tile_drop(struct dpb *d, struct dpb_tile *t)
 {
     if (!t || --t->users > 0)
         return;
-    d->tiles--;
-    t->next_free = d->free;
-    d->free = t;
+    int kind = t->in ? VIEWS : COPIES;
+    if (t->in)
+        t->in->views--;
+    t->next_free = d->free[kind];
+    d->free[kind] = t;
+}
+
+static void free_tiles(struct dpb *d)
+{
+    for (int kind = 0; kind < 2; kind++)
+        while (d->free[kind]) {
+            struct dpb_tile *t = d->free[kind];
+            d->free[kind] = t->next_free;
+            d->bytes -= sizeof *t + (kind == COPIES ? samples_size(d->g) : 0);
+            free(t);
+        }
+}
+
+static struct dpb_tile *tile_copy(struct dpb *d, int t, const struct frame *from)
+{
+    const struct geometry *g = d->g;
+    struct dpb_tile *tile = tile_new(d, COPIES);
+    if (!tile)
+        return NULL;
+    uint8_t *p = tile->samples;
+    for (int i = 0; i < 3; i++) {
+        tile->at.plane[i] = p;
+        tile->at.stride[i] = DPB_TILE >> (i ? g->cshift : 0);
+        p += i ? chroma_size(g) : DPB_TILE * DPB_TILE;
+    }
+    copy_tile(g, t, &tile->at, from);
+    return tile;
+}
+
+static struct dpb_tile *tile_view(struct dpb *d, int t, struct dpb_frame *in)
+{
+    struct dpb_tile *tile = tile_new(d, VIEWS);
+    if (!tile)
+        return NULL;
+    tile->in = in;
+    tile->at = tile_in(d->g, &in->at, t);
+    in->views++;
+    return tile;
+}
+
+bool dpb_detach(struct dpb *d, int count, int t, bool view, struct dpb_tile **out)
+{
+    struct dpb_tile *tile = NULL;
+    for (int i = 0; i < count && i < d->n; i++) {
+        struct dpb_tile **own = &d->pic[i]->tile[t];
+        if (*own)
+            continue;
+        if (!tile) {
+            struct frame at = tile_in(d->g, &d->now->at, t);
+            tile = view ? tile_view(d, t, d->now) : tile_copy(d, t, &at);
+            if (!tile)
+                return false;
+        }
+        *own = tile;
+        tile->users++;
+    }
+    *out = tile;
+    return true;
+}
+
+/* All pictures that have this tile get another, or none. */
+static void replace(struct dpb *d, int t, struct dpb_tile *old, struct dpb_tile *new)
+{
+    for (int i = 0; i < d->n; i++)
+        if (d->pic[i]->tile[t] == old) {
+            d->pic[i]->tile[t] = new;
+            if (new)
+                new->users++;
+            tile_drop(d, old);
+        }
+}
+
+/* A tile that is a view becomes a copy. */
+static bool part(struct dpb *d, int t, struct dpb_tile *view)
+{
+    struct dpb_tile *own = tile_copy(d, t, &view->at);
+    if (!own)
+        return false;
+    memcpy(own->hash, view->hash, sizeof own->hash);
+    memcpy(own->inexact, view->inexact, sizeof own->inexact);
+    replace(d, t, view, own);
+    return true;
+}
+
+/* ------------------------------------------------------------------ pictures */
+
+static void picture_free(struct dpb_picture *p)
+{
+    if (p)
+        free(p->tile);
+    free(p);
 }
 
 void dpb_drop(struct dpb *d, int i)
@@ -69,16 +242,31 @@ void dpb_empty(struct dpb *d)
         dpb_drop(d, d->n - 1);
 }
 
+void dpb_trim(struct dpb *d)
+{
+    int n = 0;
+    free_tiles(d);
+    for (int i = 0; i < d->n_frames; i++) {
+        struct dpb_frame *f = d->frame[i];
+        if (f->views || f == d->now || f == d->before) {
+            d->frame[n++] = f;
+        } else {
+            d->bytes -= frame_size(d->g);
+            frame_free(f);
+        }
+    }
+    d->n_frames = n;
+}
+
 void dpb_clear(struct dpb *d)
 {
     dpb_empty(d);
     picture_free(d->spare);
     d->spare = NULL;
-    while (d->free) {
-        struct dpb_tile *t = d->free;
-        d->free = t->next_free;
-        free(t);
-    }
+    free_tiles(d);
+    for (int i = 0; i < d->n_frames; i++)
+        frame_free(d->frame[i]);
+    d->n_frames = 0;
 }
 
 struct dpb_picture *dpb_add(struct dpb *d, uint64_t pic_id, int poc)
@@ -109,86 +297,111 @@ struct dpb_picture *dpb_find(struct dpb *d, uint64_t pic_id)
     return NULL;
 }
 
-static struct dpb_tile *tile_new(struct dpb *d)
+/* ------------------------------------------------------------------ from frame to frame */
+
+/* One that nothing stands in: there, or new, or the one with the fewest views, which become
+ * copies. */
+static struct dpb_frame *unused_frame(struct dpb *d)
 {
-    struct dpb_tile *t = d->free;
-    if (t)
-        d->free = t->next_free;
-    else
-        t = malloc(sizeof *t + plane_offset(d->g, 2) + chroma_size(d->g));
-    if (t)
-        d->tiles++;
-    return t;
+    struct dpb_frame *least = NULL;
+    for (int i = 0; i < d->n_frames; i++) {
+        struct dpb_frame *f = d->frame[i];
+        if (f != d->now && (!least || f->views < least->views))
+            least = f;
+    }
+    if (least && !least->views)
+        return least;
+    if (d->n_frames < DPB_FRAMES_MOST)
+        return frame_new(d);
+    for (int i = 0; i < d->n; i++)
+        for (int t = 0; t < tile_count(d->g); t++) {
+            struct dpb_tile *tile = d->pic[i]->tile[t];
+            if (tile && tile->in == least && !part(d, t, tile))
+                return NULL;
+        }
+    return least;
 }
 
-/* Rows of a plane, between a tile and a frame. */
-static void copy_plane(uint8_t *to, ptrdiff_t to_stride, const uint8_t *from, ptrdiff_t from_stride,
-                       int w, int h)
+void dpb_carry(struct dpb *d, int t)
 {
-    for (int y = 0; y < h; y++, to += to_stride, from += from_stride)
-        memcpy(to, from, (size_t)w);
+    if (dpb_is_carried(d, t))
+        return;
+    struct frame to = tile_in(d->g, &d->now->at, t);
+    struct frame from = tile_in(d->g, &d->before->at, t);
+    copy_tile(d->g, t, &to, &from);
+    d->now->content[t] = d->before->content[t];
 }
 
-static struct dpb_tile *take(struct dpb *d, int t, const struct dpb_now *now)
+static void carry(struct dpb *d, const uint8_t *todo)
 {
-    const struct geometry *g = d->g;
-    struct dpb_tile *tile = tile_new(d);
-    if (!tile)
-        return NULL;
-    tile->users = 0;
-    for (int i = 0; i < 3; i++) {
-        struct rect r = tile_rect(g, t, i);
-        copy_plane(tile->samples + plane_offset(g, i), DPB_TILE >> (i ? g->cshift : 0),
-                   frame_at(&now->rec, i, r.x, r.y), now->rec.stride[i], r.w, r.h);
-    }
-    struct rect r = tile_rect(g, t, 0);
-    for (int y = 0; y < r.h / 8; y++) {
-        int at = (r.y / 8 + y) * g->w8 + r.x / 8;
-        memcpy(tile->hash + 8 * y, now->hash + at, (size_t)(r.w / 8) * sizeof now->hash[0]);
-        memcpy(tile->inexact + 8 * y, now->inexact + at, (size_t)(r.w / 8));
-    }
-    return tile;
+    for (int t = 0; t < tile_count(d->g); t++)
+        if (!todo[t])
+            dpb_carry(d, t);
 }
 
-bool dpb_detach(struct dpb *d, int count, int t, const struct dpb_now *now)
+bool dpb_leave(struct dpb *d, const uint8_t *todo)
 {
-    struct dpb_tile *tile = NULL;
-    for (int i = 0; i < count && i < d->n; i++) {
-        struct dpb_tile **own = &d->pic[i]->tile[t];
-        if (*own)
-            continue;
-        if (!tile && !(tile = take(d, t, now)))
-            return false;
-        *own = tile;
-        tile->users++;
-    }
+    struct dpb_frame *f = unused_frame(d);
+    if (!f)
+        return false;
+    d->before = d->now;
+    d->now = f;
+    carry(d, todo);
     return true;
 }
 
-void dpb_restore(struct dpb *d, struct dpb_picture *p, int t, const struct frame *rec)
+/* Is it less to copy what stays than what came back? Only tiles in one frame come back. */
+static bool is_worth_it(const struct dpb *d, const struct dpb_picture *p,
+                        const struct dpb_frame *f, const uint8_t *todo, const uint8_t *given)
 {
-    const struct geometry *g = d->g;
-    for (int i = 0; i < 3; i++) {
-        struct rect r = tile_rect(g, t, i);
-        copy_plane(frame_at(rec, i, r.x, r.y), rec->stride[i],
-                   p->tile[t]->samples + plane_offset(g, i), DPB_TILE >> (i ? g->cshift : 0), r.w,
-                   r.h);
+    int gain = 0, cost = 0, views = 0;
+    for (int t = 0; t < tile_count(d->g); t++) {
+        bool view = p->tile[t] && p->tile[t]->in == f;
+        views += view;
+        gain += view && given[t];
+        cost += view && !given[t];
+        cost += !todo[t] && f->content[t] != d->now->content[t];
     }
+    return gain > cost && views == f->views;
 }
 
-int dpb_differs(const struct dpb *d, const struct dpb_picture *p, const uint64_t *hash, int most)
+bool dpb_adopt(struct dpb *d, const struct dpb_picture *p, const uint8_t *todo, uint8_t *given,
+               bool *done)
 {
-    int count = 0;
-    for (int t = 0; t < tile_count(d->g) && count < most; t++) {
-        if (!p->tile[t])
-            continue;
-        struct rect r = tile_rect(d->g, t, 0);
-        for (int y = 0; y < r.h / 8; y++)
-            for (int x = 0; x < r.w / 8; x++)
-                count += p->tile[t]->hash[8 * y + x] !=
-                         hash[(r.y / 8 + y) * d->g->w8 + r.x / 8 + x];
+    struct dpb_frame *f = NULL;
+    *done = false;
+    for (int t = 0; t < tile_count(d->g) && !f; t++)
+        if (given[t] && p->tile[t])
+            f = p->tile[t]->in;
+    if (!f || f == d->now || !is_worth_it(d, p, f, todo, given))
+        return true;
+    for (int t = 0; t < tile_count(d->g); t++) {
+        struct dpb_tile *tile = p->tile[t];
+        bool view = tile && tile->in == f;
+        given[t] = given[t] && view;
+        if (given[t])
+            replace(d, t, tile, NULL);
+        else if (view && !part(d, t, tile))
+            return false;
     }
-    return count;
+    d->before = d->now;
+    d->now = f;
+    carry(d, todo);
+    *done = true;
+    return true;
+}
+
+void dpb_wrote(struct dpb *d, int t)
+{
+    d->now->content[t] = d->contents;
+}
+
+void dpb_restore(struct dpb *d, const struct dpb_picture *p, int t)
+{
+    struct frame to = tile_in(d->g, &d->now->at, t);
+    copy_tile(d->g, t, &to, &p->tile[t]->at);
+    d->contents++;
+    dpb_wrote(d, t);
 }
 
 void dpb_predict(const struct dpb_picture *p, const struct geometry *g, int plane, int x, int y,
@@ -196,5 +409,5 @@ void dpb_predict(const struct dpb_picture *p, const struct geometry *g, int plan
 {
     int n = DPB_TILE >> (plane ? g->cshift : 0);
     const struct dpb_tile *tile = p->tile[y / n * g->ctb_cols + x / n];
-    copy_plane(dst, stride, tile->samples + plane_offset(g, plane) + y % n * n + x % n, n, w, h);
+    copy_plane(dst, stride, frame_at(&tile->at, plane, x % n, y % n), tile->at.stride[plane], w, h);
 }

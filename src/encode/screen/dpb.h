@@ -1,8 +1,11 @@
 /* dpb: the pictures that the decoder keeps for reference (H.265 C.5.2), as the encoder needs them:
- * their samples, and of each 8x8 block a hash of its source and how exact it is.
+ * their samples, and of each 8x8 block how exact it is.
  *
- * A picture owns only those tiles (tree blocks) in which the reconstruction has changed since;
- * the others are still the encoder's own. Tiles are shared between pictures. Pure; one thread. */
+ * The reconstruction stands in one of several frames. A picture owns only those tiles (tree blocks)
+ * in which the reconstruction has changed since; the others are still the encoder's own. When most
+ * of a picture changes, the encoder goes on in another frame, and the tiles of those that stay are
+ * views of the one that was left; else they are copies. A picture that is on the screen again gives
+ * its frame back: nothing is copied. Tiles are shared between pictures. Pure; one thread. */
 #ifndef HEVCAST_ENCODE_SCREEN_DPB_H
 #define HEVCAST_ENCODE_SCREEN_DPB_H
 
@@ -13,14 +16,24 @@ enum {
     REFS_MAX = 8,   /* reference indices of one picture (A.4.2) */
     DPB_TILE = 64,  /* luma samples a side: SCREEN_CTB */
     DPB_TILE_BLOCKS = 64,
+    DPB_FRAMES_MOST = 12,
+};
+
+struct dpb_frame {
+    struct picture *pic; /* owns */
+    struct frame at;
+    int views;           /* tiles that stand here; 0 in the one that is written */
+    uint64_t *content;   /* owns; of each tile: a number of what stands there, 0: nothing */
 };
 
 struct dpb_tile {
     int users;
     struct dpb_tile *next_free;
-    uint64_t hash[DPB_TILE_BLOCKS];   /* of the source of each 8x8 block, by rows of 8 */
+    struct dpb_frame *in; /* borrows; it is a view of this frame. NULL: it has its own samples */
+    struct frame at;      /* the planes from its first samples on */
+    uint64_t hash[DPB_TILE_BLOCKS];   /* of the source of each block that is inexact, by rows of 8 */
     uint8_t inexact[DPB_TILE_BLOCKS]; /* as in screen.c */
-    uint8_t samples[];                /* planes one after the other, DPB_TILE >> cshift wide */
+    uint8_t samples[];                /* of its own */
 };
 
 struct dpb_picture {
@@ -29,6 +42,7 @@ struct dpb_picture {
     bool acked;    /* every viewer has it */
     bool waits;    /* kept until it is acknowledged, to become what repairs refer to */
     bool memory;   /* kept since it was on the screen for a while */
+    bool shown;    /* the picture that is coded has what it has */
     uint64_t used; /* number of the picture that referred to it, or stored it, last */
     struct dpb_tile **tile; /* owns; NULL: as the encoder's reconstruction now */
 };
@@ -38,32 +52,47 @@ struct dpb {
     struct dpb_picture *pic[DPB_MOST + 1]; /* in decoding order; all owned */
     int n;
     struct dpb_picture *spare;
-    struct dpb_tile *free; /* a list */
-    size_t tiles;          /* that are in use */
+    struct dpb_frame *frame[DPB_FRAMES_MOST]; /* owned */
+    int n_frames;
+    struct dpb_frame *now;    /* the reconstruction */
+    struct dpb_frame *before; /* the one before this picture; it may be the same */
+    uint64_t contents;        /* the number that what is written gets: another for each picture */
+    struct dpb_tile *free[2]; /* lists: views, and those with samples */
+    size_t bytes;             /* allocated in all, but for some pointers */
 };
 
-/* What the encoder has now, of which tiles are taken. */
-struct dpb_now {
-    struct frame rec;
-    const uint64_t *hash;   /* of each 8x8 block of the picture, w8 wide */
-    const uint8_t *inexact;
-};
-
-void dpb_init(struct dpb *d, const struct geometry *g);
-void dpb_clear(struct dpb *d); /* frees all */
+bool dpb_init(struct dpb *d, const struct geometry *g); /* false: out of memory */
+void dpb_clear(struct dpb *d); /* frees all; of a zeroed one nothing */
 void dpb_empty(struct dpb *d); /* an IDR picture: drops all pictures */
 /* The reconstruction, as it is now, becomes the newest picture. NULL: out of memory. */
 struct dpb_picture *dpb_add(struct dpb *d, uint64_t pic_id, int poc);
 void dpb_drop(struct dpb *d, int i);
 struct dpb_picture *dpb_find(struct dpb *d, uint64_t pic_id);
-/* Before tile t of the reconstruction is written: those of the first `count` pictures that have it
- * get it as their own. false: out of memory. */
-bool dpb_detach(struct dpb *d, int count, int t, const struct dpb_now *now);
-/* Tile t of the picture to the reconstruction, which must not be the picture's own; its hashes
- * and exactness go to hash[] and inexact[] by rows of 8. */
-void dpb_restore(struct dpb *d, struct dpb_picture *p, int t, const struct frame *rec);
-/* Blocks in which the picture's source is another than that of `hash`; counts up to `most`. */
-int dpb_differs(const struct dpb *d, const struct dpb_picture *p, const uint64_t *hash, int most);
+/* Frees what is not in use. */
+void dpb_trim(struct dpb *d);
+
+/* Before tile t of the reconstruction is changed: those of the first `count` pictures that have it
+ * get it as their own: *own, which is set for the first of them, for the caller to say how exact
+ * it is; else NULL. view: the encoder leaves the frame. false: out of memory. */
+bool dpb_detach(struct dpb *d, int count, int t, bool view, struct dpb_tile **own);
+/* The next picture is written to another frame; the tiles to do are left out. false: out of memory. */
+bool dpb_leave(struct dpb *d, const uint8_t *todo);
+/* The same, but the frame is that of p's tiles: those given become the reconstruction, as they are,
+ * and p's own no more. given: on return those for which that was possible. *done: whether it was
+ * worth it. false: out of memory. */
+bool dpb_adopt(struct dpb *d, const struct dpb_picture *p, const uint8_t *todo, uint8_t *given,
+               bool *done);
+/* A tile that was to do is not written after all. */
+void dpb_carry(struct dpb *d, int t);
+/* Is what is kept of tile t in the frame that is written already? Else it is to be copied. */
+static inline bool dpb_is_carried(const struct dpb *d, int t)
+{
+    return d->now->content[t] == d->before->content[t];
+}
+/* Tile t was written. Like dpb_carry this is for any thread, for tiles of its own. */
+void dpb_wrote(struct dpb *d, int t);
+/* Tile t of the picture to the reconstruction, which must not be the picture's own. */
+void dpb_restore(struct dpb *d, const struct dpb_picture *p, int t);
 /* The samples that a picture has at a place, in a tile that is its own. */
 void dpb_predict(const struct dpb_picture *p, const struct geometry *g, int plane, int x, int y,
                  int w, int h, uint8_t *dst, int stride);

@@ -1,5 +1,7 @@
 #include "encode/screen/memory.h"
 
+#include "encode/screen/damage_map.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,26 +13,25 @@ enum {
     CHANGE_MIN = 32,
     CALM_US = 200000,      /* if that had been there for so long */
     MANY_PICTURES = 8,     /* capacity from which two pictures may wait */
+    SAMPLES = 64,          /* blocks that are asked which memories have them */
+    GIVEN_MIN = 8,         /* tiles that come back at once, for their frame to */
 };
 
-bool memory_init(struct memory *m, const struct geometry *g, int capacity)
+bool memory_init(struct memory *m, const struct geometry *g, const struct kernels *k, int capacity)
 {
-    size_t blocks = (size_t)g->w8 * (size_t)g->h8;
-    *m = (struct memory){.g = g, .capacity = capacity < DPB_MOST ? capacity : DPB_MOST};
-    dpb_init(&m->dpb, g);
-    m->hash = calloc(blocks, sizeof m->hash[0]);
-    m->fresh = calloc(blocks, sizeof m->fresh[0]);
+    size_t blocks = (size_t)g->w8 * (size_t)g->h8, ctbs = (size_t)g->ctb_cols * (size_t)g->ctb_rows;
+    *m = (struct memory){.g = g, .k = k, .capacity = capacity < DPB_MOST ? capacity : DPB_MOST};
     m->found = calloc(blocks, sizeof m->found[0]);
-    return m->hash && m->fresh && m->found;
+    m->given = calloc(ctbs, 1);
+    return dpb_init(&m->dpb, g) && m->found && m->given;
 }
 
 void memory_clear(struct memory *m)
 {
     if (m->g)
         dpb_clear(&m->dpb);
-    free(m->hash);
-    free(m->fresh);
     free(m->found);
+    free(m->given);
 }
 
 void memory_empty(struct memory *m)
@@ -68,33 +69,36 @@ static uint64_t hash_plane(const uint8_t *p, ptrdiff_t stride, int n)
 }
 
 /* One plane of a block at the picture's edge, its last samples repeated as in the source copy. */
-static uint64_t hash_edge(const struct picture *pic, int plane, int x, int y, int n, int pw, int ph)
+static uint64_t hash_edge(const struct frame *src, int plane, int x, int y, int n, int pw, int ph)
 {
     uint8_t block[64];
     for (int j = 0; j < n; j++) {
         int row = y + j < ph ? y + j : ph - 1;
-        const uint8_t *p = pic->plane[plane] + (ptrdiff_t)row * pic->stride[plane];
+        const uint8_t *p = frame_at(src, plane, 0, row);
         for (int i = 0; i < n; i++)
             block[j * n + i] = p[x + i < pw ? x + i : pw - 1];
     }
     return hash_plane(block, n, n);
 }
 
-static uint64_t hash_block(const struct geometry *g, const struct picture *pic, int bx, int by)
+static uint64_t hash_block(const struct geometry *g, const struct frame *src, int bx, int by)
 {
     uint64_t h = 0;
     for (int i = 0; i < 3; i++) {
         int s = i ? g->cshift : 0, n = 8 >> s, x = bx * n, y = by * n;
         int pw = (g->width + s) >> s, ph = (g->height + s) >> s;
         bool inside = x + n <= pw && y + n <= ph;
-        h = mix(h, inside ? hash_plane(pic->plane[i] + (ptrdiff_t)y * pic->stride[i] + x,
-                                       pic->stride[i], n)
-                          : hash_edge(pic, i, x, y, n, pw, ph));
+        h = mix(h, inside ? hash_plane(frame_at(src, i, x, y), src->stride[i], n)
+                          : hash_edge(src, i, x, y, n, pw, ph));
     }
     return h;
 }
 
 /* ------------------------------------------------------------------ what is found again */
+
+/* What all pictures, their frames and tiles may take: memories go beyond. At 1080p it is never
+ * reached, at 4K in 4:2:0 there is room for ten. */
+static const size_t BYTES_MOST = (size_t)160 << 20;
 
 static struct rect tile_blocks(const struct geometry *g, int t)
 {
@@ -102,35 +106,163 @@ static struct rect tile_blocks(const struct geometry *g, int t)
     return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
 }
 
-/* Which pictures but the last have this block; what is kept anyway may as well come from one that
- * has it exactly, so that a unit of both is one. */
-static uint16_t find_block(const struct memory *m, int t, int in_tile, uint64_t hash, bool dirty)
+/* Of n blocks of the picture from (bx, by) on, which has this tile the same? Where it is exact that
+ * is seen from its samples, else by a hash of what its source was. */
+static unsigned same_in_tile(const struct memory *m, const struct frame *pic,
+                             const struct dpb_tile *tile, int bx, int by, int n)
 {
-    uint16_t found = 0;
-    for (int i = 0; i < m->dpb.n - 1; i++) {
-        const struct dpb_tile *tile = m->dpb.pic[i]->tile[t];
-        if (tile && tile->hash[in_tile] == hash && (dirty || !tile->inexact[in_tile]))
-            found |= (uint16_t)(1 << i);
-    }
-    return found;
+    const struct geometry *g = m->g;
+    int first = 8 * (by & 7) + (bx & 7), unit = 8 >> g->cshift;
+    struct frame at = tile->at;
+    at.plane[0] = frame_at(&tile->at, 0, (bx & 7) * 8, (by & 7) * 8);
+    for (int i = 1; i < 3; i++)
+        at.plane[i] = frame_at(&tile->at, i, (bx & 7) * unit, (by & 7) * unit);
+    unsigned same = damage_map_same_at(g, m->k, pic, &at, bx, by, n, true);
+    for (int i = 0; i < n; i++)
+        if (tile->inexact[first + i]) {
+            same &= ~(1u << i);
+            if (hash_block(g, pic, bx + i, by) == tile->hash[first + i])
+                same |= 1u << i;
+        }
+    return same;
 }
 
-void memory_hash(struct memory *m, const struct picture *pic, const uint8_t *dirty,
-                 const uint8_t *todo)
+/* A block that looks like another only if it is another. */
+static bool is_flat(const struct frame *pic, int bx, int by)
+{
+    const uint8_t *p = frame_at(pic, 0, bx * 8, by * 8 + 3);
+    for (int i = 1; i < 8; i++)
+        if (p[i] != p[0])
+            return false;
+    return true;
+}
+
+/* Asks samples of the changed blocks that have no match which pictures may have them: sets hits[],
+ * returns how many were asked. step: one of so many blocks. */
+static int sample(const struct memory *m, const struct frame *pic, const uint8_t *dirty,
+                  const block_match *match, int step, int hits[DPB_MOST + 1])
+{
+    const struct geometry *g = m->g;
+    int asked = 0, due = step / 2;
+    memset(hits, 0, (DPB_MOST + 1) * sizeof hits[0]);
+    for (int by = 0; by < g->height / 8; by++)
+        for (int bx = 0; bx < g->width / 8; bx++) {
+            int at = by * g->w8 + bx;
+            if (!dirty[at] || (match && match[at]) || ++due < step || is_flat(pic, bx, by))
+                continue;
+            due = 0;
+            asked++;
+            for (int i = 0; i < m->dpb.n - 1; i++) {
+                const struct dpb_tile *tile =
+                    m->dpb.pic[i]->tile[(by >> 3) * g->ctb_cols + (bx >> 3)];
+                hits[i] += tile && same_in_tile(m, pic, tile, bx, by, 1);
+            }
+        }
+    return asked;
+}
+
+static int most_hits(const struct memory *m, int hits[DPB_MOST + 1])
+{
+    int best = 0;
+    for (int i = 1; i < m->dpb.n - 1; i++)
+        if (hits[i] > hits[best])
+            best = i;
+    return best;
+}
+
+/* Marks the blocks of the tiles to do that a picture has; what is kept anyway may as well come from
+ * it where it is exact, so that a unit of both is one. */
+static void find_in(struct memory *m, const struct frame *pic, int picture, const uint8_t *dirty,
+                    const uint8_t *todo)
 {
     const struct geometry *g = m->g;
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
-        if (!todo[t])
+        const struct dpb_tile *tile = m->dpb.pic[picture]->tile[t];
+        if (!todo[t] || !tile || m->given[t])
             continue;
         struct rect r = tile_blocks(g, t);
+        for (int by = r.y; by < r.y + r.h; by++) {
+            unsigned same = same_in_tile(m, pic, tile, r.x, by, r.w);
+            for (int i = 0; i < r.w; i++) {
+                int at = by * g->w8 + r.x + i;
+                bool good = dirty[at] || !tile->inexact[8 * (by & 7) + i];
+                if (same >> i & 1 && good)
+                    m->found[at] |= (uint16_t)(1 << picture);
+            }
+        }
+    }
+}
+
+/* Is all of a tile as the picture has it, exactly? */
+static bool is_whole(const struct memory *m, const struct frame *pic, const struct dpb_tile *tile,
+                     int t)
+{
+    struct rect r = tile_blocks(m->g, t);
+    for (int by = r.y; by < r.y + r.h; by++) {
+        for (int i = 0; i < r.w; i++)
+            if (tile->inexact[8 * (by & 7) + i])
+                return false;
+        if (same_in_tile(m, pic, tile, r.x, by, r.w) != (1u << r.w) - 1)
+            return false;
+    }
+    return true;
+}
+
+int memory_returned(struct memory *m, const struct frame *pic, const struct damage *damage,
+                    uint8_t *dirty)
+{
+    const struct geometry *g = m->g;
+    int hits[DPB_MOST + 1], count = 0, ctbs = g->ctb_cols * g->ctb_rows;
+    memset(m->given, 0, (size_t)ctbs);
+    memset(m->found, 0, (size_t)g->w8 * (size_t)g->h8 * sizeof m->found[0]);
+    struct rect all = {0, 0, g->width, g->height}, bounds = damage_bounds(damage);
+    bounds = rect_intersect(bounds, all);
+    if (m->no_last || m->dpb.n < 2 || bounds.w < DPB_TILE || bounds.h < DPB_TILE ||
+        damage_area(damage) < (int64_t)bounds.w * bounds.h / 2)
+        return 0;
+    for (int by = bounds.y / 8; by < (bounds.y + bounds.h) / 8; by++)
+        memset(dirty + by * g->w8 + bounds.x / 8, 1, (size_t)(bounds.w / 8));
+    int asked = sample(m, pic, dirty, NULL, bounds.w / 8 * (bounds.h / 8) / SAMPLES + 1, hits);
+    memset(dirty, 0, (size_t)g->w8 * (size_t)g->h8);
+    int best = most_hits(m, hits);
+    if (asked < 4 || hits[best] < asked * 3 / 4)
+        return 0;
+    for (int t = 0; t < ctbs; t++) {
+        const struct dpb_tile *tile = m->dpb.pic[best]->tile[t];
+        struct rect r = tile_blocks(g, t), area = {r.x * 8, r.y * 8, r.w * 8, r.h * 8};
+        if (!tile || !rect_contains(bounds, rect_intersect(area, all)) ||
+            !is_whole(m, pic, tile, t))
+            continue;
+        m->given[t] = 1;
+        count += r.w * r.h;
         for (int by = r.y; by < r.y + r.h; by++)
-            for (int bx = r.x; bx < r.x + r.w; bx++) {
-                int at = by * g->w8 + bx;
-                m->fresh[at] = dirty[at] ? hash_block(g, pic, bx, by) : m->hash[at];
-                m->found[at] = find_block(m, t, 8 * (by & 7) + (bx & 7), m->fresh[at], dirty[at]);
+            for (int at = by * g->w8 + r.x, end = at + r.w; at < end; at++) {
+                dirty[at] = 1;
+                m->found[at] = (uint16_t)(1 << best);
             }
     }
+    return count;
+}
+
+void memory_search(struct memory *m, const struct frame *pic, const uint8_t *dirty,
+                   const uint8_t *todo, const block_match *match)
+{
+    const struct geometry *g = m->g;
+    int hits[DPB_MOST + 1], count = 0;
     m->matched = true;
+    for (int at = 0; at < g->w8 * g->h8 && m->dpb.n > 1; at++)
+        count += dirty[at] && !(match && match[at]);
+    if (count < REF_BLOCKS_MIN)
+        return;
+    int asked = sample(m, pic, dirty, match, count / SAMPLES + 1, hits);
+    int least = match ? asked / 16 : asked * 3 / 4;
+    for (int i = 0; i < REFS_AT_ONCE; i++) {
+        int best = most_hits(m, hits);
+        if (hits[best] < 2 || hits[best] < least)
+            return;
+        find_in(m, pic, best, dirty, todo);
+        hits[best] = 0;
+    }
 }
 
 /* The picture that has the most dirty blocks which none of `have` has; -1: none has enough. */
@@ -193,14 +325,6 @@ void memory_match(struct memory *m, struct coder *c, block_match *match, const u
         have |= (uint16_t)(1 << best);
         give_vector(m, c, match, todo, best, i);
     }
-}
-
-int memory_inexact(const struct coder *c, block_match match, int t, int in_tile)
-{
-    if (match < 2 || match & MATCH_KEEP)
-        return 0;
-    int ref = c->vectors[__builtin_ctz(match) - 1].ref;
-    return ref ? c->memory[ref]->tile[t]->inexact[in_tile] : 0;
 }
 
 /* ------------------------------------------------------------------ what stays */
@@ -300,41 +424,151 @@ static void make_room(struct memory *m, struct coder *c)
     }
 }
 
-bool memory_begin(struct memory *m, struct coder *c, const struct dpb_now *now,
-                  const uint8_t *todo, const uint8_t *dirty, int64_t pts_us)
+/* What stays, and whether the picture before does. */
+static void decide(struct memory *m, struct coder *c, bool big, int64_t pts_us)
+{
+    struct dpb *d = &m->dpb;
+    m->keep_last = false;
+    if (d->n == 0 || m->no_last)
+        return;
+    struct dpb_picture *last = d->pic[d->n - 1];
+    bool calm = m->calls > 1 || pts_us - m->changed_pts_us >= CALM_US;
+    if (m->acks && !last->acked && waiting(m) < waiting_most(m))
+        last->waits = true;
+    if (big && calm && memories_most(m) > 0) {
+        last->memory = true;
+        last->used = m->count;
+    }
+    while (memories(m) > memories_most(m)) {
+        int before = memories(m);
+        forget_oldest(m, c);
+        if (memories(m) == before)
+            break;
+    }
+    make_room(m, c);
+    while (d->bytes > BYTES_MOST && memories(m) > 0) {
+        int before = memories(m);
+        forget_oldest(m, c);
+        tidy(m, c);
+        dpb_trim(d);
+        if (memories(m) == before)
+            break;
+    }
+    m->keep_last = last->memory || last->waits || last == newest_acked(m);
+}
+
+/* How exact a tile of the reconstruction is, to the one that is kept. */
+static void note(const struct memory *m, const struct dpb_now *now, int t, struct dpb_tile *tile)
+{
+    struct rect r = tile_blocks(m->g, t);
+    for (int by = r.y; by < r.y + r.h; by++)
+        for (int bx = r.x; bx < r.x + r.w; bx++) {
+            int in_tile = 8 * (by & 7) + (bx & 7);
+            tile->inexact[in_tile] = now->inexact[by * m->g->w8 + bx];
+            if (tile->inexact[in_tile])
+                tile->hash[in_tile] = hash_block(m->g, now->src, bx, by);
+        }
+}
+
+/* Tiles of which all blocks are as a picture has them, which becomes their only match; how many. */
+static int give(struct memory *m, const struct coder *c, int ref, block_match *match,
+                const uint8_t *todo)
+{
+    const struct geometry *g = m->g;
+    int k = 0, count = 0;
+    while (k < c->n_vectors && c->vectors[k].ref != ref)
+        k++;
+    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
+        struct rect r = tile_blocks(g, t);
+        m->given[t] = todo[t] && c->memory[ref]->tile[t];
+        for (int by = r.y; m->given[t] && by < r.y + r.h; by++)
+            for (int i = 0; i < r.w; i++)
+                m->given[t] &= match[by * g->w8 + r.x + i] >> (k + 1) & 1;
+        count += m->given[t];
+    }
+    return k < c->n_vectors ? count : 0;
+}
+
+/* If a picture came back in whole tiles, its frame becomes the reconstruction. */
+static bool adopt(struct memory *m, const struct coder *c, const struct dpb_now *now,
+                  block_match *match, const uint8_t *todo, bool *done)
+{
+    const struct geometry *g = m->g;
+    int best = 0, most = GIVEN_MIN - 1, k = 0;
+    for (int ref = 1; ref < c->n_refs; ref++) {
+        int count = give(m, c, ref, match, todo);
+        if (count > most) {
+            most = count;
+            best = ref;
+        }
+    }
+    *done = false;
+    if (!best)
+        return true;
+    give(m, c, best, match, todo);
+    const struct dpb_picture *p = c->memory[best];
+    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
+        struct rect r = tile_blocks(g, t);
+        for (int y = 0; m->given[t] && y < r.h; y++)
+            memcpy(now->inexact + (r.y + y) * g->w8 + r.x, p->tile[t]->inexact + 8 * y,
+                   (size_t)r.w);
+    }
+    if (!dpb_adopt(&m->dpb, p, todo, m->given, done))
+        return false;
+    while (c->vectors[k].ref != best)
+        k++;
+    for (int t = 0; *done && t < g->ctb_cols * g->ctb_rows; t++) {
+        struct rect r = tile_blocks(g, t);
+        for (int y = 0; m->given[t] && y < r.h; y++)
+            memset(match + (r.y + y) * g->w8 + r.x, 2 << k, (size_t)r.w);
+    }
+    return true;
+}
+
+/* Has a picture less than so many blocks that are not in the one that is coded? */
+static bool is_shown(const struct memory *m, int picture, int most)
+{
+    int count = 0;
+    for (int t = 0; t < m->g->ctb_cols * m->g->ctb_rows && count < most; t++) {
+        struct rect r = tile_blocks(m->g, t);
+        for (int by = r.y; m->dpb.pic[picture]->tile[t] && by < r.y + r.h; by++)
+            for (int bx = r.x; bx < r.x + r.w; bx++)
+                count += !(m->found[by * m->g->w8 + bx] >> picture & 1);
+    }
+    return count < most;
+}
+
+bool memory_begin(struct memory *m, struct coder *c, const struct dpb_now *now, block_match *match,
+                  const uint8_t *todo, bool moved, int64_t pts_us)
 {
     struct dpb *d = &m->dpb;
     if (!m->matched)
         m->changed = 0;
-    bool big = is_big(m);
-    m->keep_last = false;
-    if (d->n > 0 && !m->no_last) {
-        struct dpb_picture *last = d->pic[d->n - 1];
-        bool calm = m->calls > 1 || pts_us - m->changed_pts_us >= CALM_US;
-        if (m->acks && !last->acked && waiting(m) < waiting_most(m))
-            last->waits = true;
-        if (big && calm && memories_most(m) > 0) {
-            last->memory = true;
-            last->used = m->count;
-        }
-        while (memories(m) > memories_most(m)) {
-            int before = memories(m);
-            forget_oldest(m, c);
-            if (memories(m) == before)
-                break;
-        }
-        make_room(m, c);
-        m->keep_last = last->memory || last->waits || last == newest_acked(m);
-    }
+    bool big = is_big(m), done = false;
+    for (int i = 0; i < d->n; i++)
+        d->pic[i]->shown = i < d->n - 1 && big && d->pic[i]->memory && is_shown(m, i, CHANGE_MIN);
+    d->contents++;
+    decide(m, c, big, pts_us);
     int stay = d->n - (m->keep_last || m->no_last ? 0 : 1);
-    const struct geometry *g = m->g;
-    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++)
-        if (todo[t] && !dpb_detach(d, stay, t, now))
+    int ctbs = m->g->ctb_cols * m->g->ctb_rows, count = 0;
+    for (int t = 0; t < ctbs; t++)
+        count += todo[t];
+    bool most = 2 * count > ctbs && stay > 0;
+    for (int t = 0; t < ctbs; t++) {
+        struct dpb_tile *own = NULL;
+        if (todo[t] && !dpb_detach(d, stay, t, most, &own))
             return false;
-    if (m->matched)
-        for (int at = 0; at < g->w8 * g->h8; at++)
-            if (dirty[at])
-                m->hash[at] = m->fresh[at];
+        if (own)
+            note(m, now, t, own);
+    }
+    if (m->matched && !adopt(m, c, now, match, todo, &done))
+        return false;
+    if (!done) {
+        memset(m->given, 0, (size_t)ctbs);
+        d->before = d->now;
+        if ((moved || most) && !dpb_leave(d, todo))
+            return false;
+    }
     if (big) {
         m->calls = 0;
         m->changed_pts_us = pts_us;
@@ -345,15 +579,13 @@ bool memory_begin(struct memory *m, struct coder *c, const struct dpb_now *now,
 bool memory_end(struct memory *m, uint64_t pic_id, bool key)
 {
     struct dpb *d = &m->dpb;
+    /* What is on the screen again needs not be remembered beside it. */
+    for (int i = 0; i < d->n; i++)
+        d->pic[i]->memory &= !d->pic[i]->shown;
     if (key)
         dpb_empty(d);
     else if (d->n > 0 && !m->keep_last && !m->no_last)
         dpb_drop(d, d->n - 1);
-    /* What is on the screen again needs not be remembered beside it. */
-    if (m->matched && is_big(m))
-        for (int i = 0; i < d->n; i++)
-            if (d->pic[i]->memory && dpb_differs(d, d->pic[i], m->hash, CHANGE_MIN) < CHANGE_MIN)
-                d->pic[i]->memory = false;
     m->matched = m->no_last = false;
     m->count++;
     return dpb_add(d, pic_id, m->poc) != NULL;
@@ -419,23 +651,30 @@ void memory_acked(struct memory *m, uint64_t pic_id)
         p->acked = true;
 }
 
-static void take_back(struct memory *m, struct dpb_picture *p, int t, struct canvas *v)
+static bool take_back(struct memory *m, struct dpb_picture *p, int t, const struct frame *pic,
+                      struct canvas *v)
 {
     const struct geometry *g = m->g;
+    const struct dpb_tile *tile = p->tile[t];
     struct rect r = tile_blocks(g, t);
-    dpb_restore(&m->dpb, p, t, &v->rec);
-    v->stale[t] = true;
-    for (int by = r.y; by < r.y + r.h; by++)
-        for (int bx = r.x; bx < r.x + r.w; bx++) {
-            int at = by * g->w8 + bx, in_tile = 8 * (by & 7) + (bx & 7);
-            v->n_inexact -= v->inexact[at] != 0;
-            v->inexact[at] = p->tile[t]->inexact[in_tile];
-            v->n_inexact += v->inexact[at] != 0;
-            if (p->tile[t]->hash[in_tile] != m->hash[at]) {
+    struct dpb_tile *own;
+    if (!dpb_detach(&m->dpb, m->dpb.n, t, false, &own))
+        return false;
+    if (own)
+        note(m, &v->now, t, own);
+    dpb_restore(&m->dpb, p, t);
+    for (int by = r.y; by < r.y + r.h; by++) {
+        unsigned same = same_in_tile(m, pic, tile, r.x, by, r.w);
+        for (int i = 0; i < r.w; i++) {
+            int at = by * g->w8 + r.x + i;
+            v->now.inexact[at] = tile->inexact[8 * (by & 7) + i];
+            if (!(same >> i & 1)) {
                 v->dirty[at] = 1;
-                v->todo[t] = 1;
+                v->count++;
             }
         }
+    }
+    return true;
 }
 
 bool memory_can_repair(const struct memory *m)
@@ -443,15 +682,16 @@ bool memory_can_repair(const struct memory *m)
     return newest_acked(m) != NULL;
 }
 
-void memory_repair(struct memory *m, struct canvas *v)
+bool memory_repair(struct memory *m, const struct frame *pic, struct canvas *v)
 {
     struct dpb *d = &m->dpb;
     for (int i = d->n - 1; i >= 0; i--)
         if (!d->pic[i]->acked)
             dpb_drop(d, i);
     struct dpb_picture *anchor = d->pic[d->n - 1];
-    for (int t = 0; t < m->g->ctb_cols * m->g->ctb_rows; t++)
-        if (anchor->tile[t])
-            take_back(m, anchor, t, v);
     m->no_last = true;
+    for (int t = 0; t < m->g->ctb_cols * m->g->ctb_rows; t++)
+        if (anchor->tile[t] && !take_back(m, anchor, t, pic, v))
+            return false;
+    return true;
 }

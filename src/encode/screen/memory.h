@@ -15,12 +15,12 @@
 struct memory {
     struct dpb dpb;
     const struct geometry *g; /* borrows */
+    const struct kernels *k;
     int capacity;      /* pictures to refer to, the one before included */
     bool acks;         /* viewers acknowledge: an anchor is kept */
-    uint64_t *hash;    /* owns; of the source's 8x8 blocks, as coded last */
-    uint64_t *fresh;   /* owns; of those that are dirty */
     uint16_t *found;   /* owns; of each block of a changed tile: the pictures that have it */
-    bool matched;      /* fresh[] and found[] are of this picture */
+    uint8_t *given;    /* owns; of each tile: it is a memory's, as it is */
+    bool matched;      /* found[] is of this picture */
     int changed;       /* blocks that are neither kept nor moved in this picture */
     uint64_t count;    /* pictures that were coded */
     int poc;           /* of the picture that is coded now */
@@ -30,35 +30,45 @@ struct memory {
     bool no_last;      /* this picture does not refer to the one before */
 };
 
-/* The planes and maps of the encoder that a repair takes back. */
-struct canvas {
-    struct frame rec;
-    uint8_t *inexact, *dirty, *todo;
-    bool *stale;
-    int n_inexact;
+/* What the encoder has now, of which tiles are kept: all but the samples. */
+struct dpb_now {
+    const struct frame *src; /* the source that was coded last */
+    uint8_t *inexact;
 };
 
-bool memory_init(struct memory *m, const struct geometry *g, int capacity);
+/* What a repair takes back, and what it finds. */
+struct canvas {
+    struct dpb_now now;
+    uint8_t *dirty;
+    int count; /* blocks it made dirty */
+};
+
+bool memory_init(struct memory *m, const struct geometry *g, const struct kernels *k, int capacity);
 void memory_clear(struct memory *m);
 /* Before an IDR picture. */
 void memory_empty(struct memory *m);
 
-/* Looks for the blocks of the tiles to do in the pictures kept: gives them bits in c->match and
- * vectors that refer to those pictures. For dirty blocks pic is the new source. */
-void memory_hash(struct memory *m, const struct picture *pic, const uint8_t *dirty,
-                 const uint8_t *todo);
+/* First of all, for every change: are whole tiles of the damage what a picture that is kept has? They
+ * are dirty then; returns how many blocks. pic: the new source, of its own size. */
+int memory_returned(struct memory *m, const struct frame *pic, const struct damage *damage,
+                    uint8_t *dirty);
+/* Looks for the dirty blocks that have no match, and what else is in the tiles to do, in the pictures
+ * kept. Most pictures are not looked through: some samples tell whether much is there. match: NULL
+ * at first, before motion is looked for: only what came back as a whole is. */
+void memory_search(struct memory *m, const struct frame *pic, const uint8_t *dirty,
+                   const uint8_t *todo, const block_match *match);
 /* How many of the dirty blocks one picture has. */
 int memory_best(const struct memory *m, const uint8_t *dirty);
-/* Gives blocks that are found bits of c->match, and the pictures reference indices. */
+/* Gives blocks that were found bits of c->match and vectors that refer to those pictures, and the
+ * pictures reference indices. */
 void memory_match(struct memory *m, struct coder *c, block_match *match, const uint8_t *dirty,
                   const uint8_t *todo);
-/* How exact a block is that is coded by this match: the QP it has in the picture that it comes
- * from; 0: it is coded anew, or moved, or exact. */
-int memory_inexact(const struct coder *c, block_match match, int t, int in_tile);
-/* Decides what stays, before the tiles to do are written, and keeps what they are now. pts_us: of
- * the new picture. false: out of memory. */
-bool memory_begin(struct memory *m, struct coder *c, const struct dpb_now *now,
-                  const uint8_t *todo, const uint8_t *dirty, int64_t pts_us);
+/* Decides what stays, keeps what the tiles to do are now, and in which frame the picture is
+ * written: m->dpb.now, from m->dpb.before. Tiles that are given have the right samples there; their
+ * match is the memory's alone, and now->inexact is set. moved: it must be another than that before.
+ * pts_us: of the new picture. false: out of memory. */
+bool memory_begin(struct memory *m, struct coder *c, const struct dpb_now *now, block_match *match,
+                  const uint8_t *todo, bool moved, int64_t pts_us);
 /* The reference picture set of this picture, and which of it it refers to. */
 void memory_slice(struct memory *m, const struct coder *c, struct slice_params *out);
 /* The pictures that this one refers to; how many. */
@@ -69,8 +79,9 @@ bool memory_end(struct memory *m, uint64_t pic_id, bool key);
 bool memory_can_repair(const struct memory *m);
 /* Every viewer has this picture. */
 void memory_acked(struct memory *m, uint64_t pic_id);
-/* Takes the canvas back to the newest picture that all viewers have, and forgets those that they
- * may not have; blocks whose source is another now are dirty. There must be one. */
-void memory_repair(struct memory *m, struct canvas *canvas);
+/* Takes the reconstruction back to the newest picture that all viewers have, and forgets those that
+ * they may not have; blocks of which pic is another now are dirty. There must be one. false: out of
+ * memory. */
+bool memory_repair(struct memory *m, const struct frame *pic, struct canvas *v);
 
 #endif

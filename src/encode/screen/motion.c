@@ -1,9 +1,13 @@
 #include "encode/screen/motion.h"
 
+#include "encode/screen/damage_map.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 enum {
+    BUSY_BLOCKS = 2048,   /* of more changed blocks a part of the anchors is enough */
+    ASKED = 64,           /* blocks that say whether the motion goes on as before */
     WINDOW = 24,          /* samples that are hashed from an anchor on */
     SLOTS_LOG2 = 16,
     PROBES = 8,
@@ -29,6 +33,9 @@ struct motion {
     struct anchor slot[1 << SLOTS_LOG2];
     struct vote votes[VOTE_SLOTS];
     const struct kernels *k;
+    uint32_t skip;        /* anchors of which the hash has one of these bits */
+    struct mv last[MATCH_VECTORS];
+    int n_last;
     uint32_t chosen[ROW_MOST / 32 + 1]; /* a bit for each sample of a run */
 };
 
@@ -135,7 +142,9 @@ static void scan(struct motion *m, const struct geometry *g, const uint8_t *plan
                 for (int x = 0; x < n; x += 32)
                     for (uint32_t bits = m->chosen[x / 32]; bits; bits &= bits - 1) {
                         int at = x + __builtin_ctz(bits);
-                        what(m, hash_window(p + at), x0 + at, y);
+                        uint32_t hash = hash_window(p + at);
+                        if (!(hash >> 24 & m->skip))
+                            what(m, hash, x0 + at, y);
                     }
             }
         }
@@ -147,17 +156,44 @@ static int by_count(const void *a, const void *b)
     return ((const struct vote *)b)->count - ((const struct vote *)a)->count;
 }
 
-int motion_find(struct motion *m, const struct geometry *g, const struct picture *pic,
+/* Samples of the changed blocks: are nearly all where the vectors of the picture before say? */
+static bool goes_on(const struct motion *m, const struct geometry *g, const struct frame *pic,
+                    const struct frame *src, const uint8_t *dirty, int count)
+{
+    int asked = 0, found = 0, due = 0, step = count / ASKED + 1;
+    for (int by = 0; by < g->height / 8 && m->n_last; by++)
+        for (int bx = 0; bx < g->width / 8; bx++) {
+            if (!dirty[by * g->w8 + bx] || ++due < step)
+                continue;
+            due = 0;
+            asked++;
+            unsigned same = 0;
+            for (int i = 0; i < m->n_last && !same; i++)
+                same = damage_map_same_row(g, m->k, pic, src, bx, by, 1, m->last[i].x >> 2,
+                                           m->last[i].y >> 2);
+            found += same != 0;
+        }
+    return asked > 0 && found >= asked - asked / 8;
+}
+
+int motion_find(struct motion *m, const struct geometry *g, const struct frame *pic,
                 const struct frame *src, const uint8_t *dirty, struct mv out[MATCH_VECTORS])
 {
     if (g->width > ROW_MOST)
         return 0;
+    int count = 0, n = 0;
+    for (int at = 0; at < g->w8 * g->h8; at++)
+        count += dirty[at];
+    if (goes_on(m, g, pic, src, dirty, count)) {
+        memcpy(out, m->last, sizeof m->last);
+        return m->n_last;
+    }
+    m->skip = count > 4 * BUSY_BLOCKS ? 7 : count > BUSY_BLOCKS ? 3 : 0;
     m->stamp++;
     memset(m->votes, 0, sizeof m->votes);
     scan(m, g, src->plane[0], src->stride[0], dirty, 1, add_old);
     scan(m, g, pic->plane[0], pic->stride[0], dirty, NEW_ROW_STEP, look_up);
     qsort(m->votes, VOTE_SLOTS, sizeof m->votes[0], by_count);
-    int n = 0;
     for (int i = 0; i < MATCH_VECTORS; i++) {
         const struct vote *v = &m->votes[i];
         if (v->count < FEWEST_VOTES || v->count < m->votes[0].count / 24)
@@ -165,5 +201,7 @@ int motion_find(struct motion *m, const struct geometry *g, const struct picture
         if (abs(v->dx) < 8191 && abs(v->dy) < 8191)
             out[n++] = (struct mv){(int16_t)(v->dx * 4), (int16_t)(v->dy * 4)};
     }
+    memcpy(m->last, out, sizeof m->last);
+    m->n_last = n;
     return n;
 }

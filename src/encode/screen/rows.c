@@ -2,7 +2,6 @@
 
 #include "base/pool.h"
 #include "encode/screen/damage_map.h"
-#include "encode/screen/memory.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -27,7 +26,6 @@ struct row {
     struct coder coder; /* owns its cabac's memory */
     uint8_t sync[CTX_COUNT]; /* after two tree blocks, for the row below */
     int qp;
-    int inexact;
     atomic_int done; /* tree blocks */
 };
 
@@ -91,36 +89,72 @@ static struct rect ctb_blocks(const struct geometry *g, int ctb)
     return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
 }
 
-/* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
-static void settle(const struct rows_job *job, struct row *row, int t, int qp)
-{
-    const struct coder *c = &row->coder;
-    struct rect r = ctb_blocks(c->g, t);
-    for (int by = r.y; by < r.y + r.h; by++) {
-        unsigned exact = damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w);
-        for (int i = 0; i < r.w; i++) {
-            int at = by * c->g->w8 + r.x + i;
-            if (job->match[at] == MATCH_KEEP)
-                continue; /* one that may also be moved, with its neighbours, may have been */
-            int was = memory_inexact(c, job->match[at], t, 8 * (by & 7) + i);
-            int now = was ? was : qp ? qp : 1;
-            job->match[at] = MATCH_KEEP;
-            row->inexact -= job->inexact[at] != 0;
-            job->inexact[at] = exact >> i & 1 ? 0 : (uint8_t)now;
-            row->inexact += job->inexact[at] != 0;
-        }
-    }
-    job->todo[t] = 0;
-    job->stale[t] = true;
-}
-
-/* The rest of a refinement waits for the next one. */
+/* A tree block in which nothing is to be done: any more, or in this picture. */
 static void put_off(const struct rows_job *job, const struct geometry *g, int t)
 {
     struct rect r = ctb_blocks(g, t);
     for (int by = r.y; by < r.y + r.h; by++)
         memset(job->match + by * g->w8 + r.x, MATCH_KEEP, (size_t)r.w);
     job->todo[t] = 0;
+}
+
+/* How exact a block is that was moved by a vector: as what it moved from. -1: nobody knows. */
+static int moved_inexact(const struct rows_job *job, struct mv mv, int bx, int by)
+{
+    const struct geometry *g = job->coder->g;
+    int x = bx * 8 + (mv.x >> 2), y = by * 8 + (mv.y >> 2), most = 0;
+    /* Chroma is interpolated, or what lies beyond the picture's edge is not repeated. */
+    if ((g->cshift && ((x | y) & 1)) || (bx + 1) * 8 > g->width || (by + 1) * 8 > g->height)
+        return -1;
+    for (int j = y >> 3; j <= (y + 7) >> 3; j++)
+        for (int i = x >> 3; i <= (x + 7) >> 3; i++) {
+            int inexact = job->before[j * g->w8 + i];
+            most = inexact > most ? inexact : most;
+        }
+    return most;
+}
+
+/* How exact a block is now: a QP, 0, or -1: that is to be seen. */
+static int block_inexact(const struct rows_job *job, int t, int bx, int by, int qp)
+{
+    const struct coder *c = job->coder;
+    int at = by * c->g->w8 + bx;
+    block_match match = job->match[at];
+    if (!match)
+        return qp == RATE_LOSSLESS ? 0 : -1;
+    /* One of several ways that are open is taken, together with the blocks beside it. */
+    int inexact = match & MATCH_KEEP ? job->before[at] : -2;
+    for (unsigned bits = match & ~(unsigned)MATCH_KEEP; bits; bits &= bits - 1) {
+        struct mv mv = c->vectors[__builtin_ctz(bits) - 1];
+        int now = mv.ref ? c->memory[mv.ref]->tile[t]->inexact[8 * (by & 7) + (bx & 7)]
+                         : moved_inexact(job, mv, bx, by);
+        if (inexact != -2 && inexact != now)
+            return -1;
+        inexact = now;
+    }
+    return inexact;
+}
+
+/* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
+static void settle(const struct rows_job *job, const struct coder *c, int t, int qp)
+{
+    struct rect r = ctb_blocks(c->g, t);
+    for (int by = r.y; by < r.y + r.h && !job->given[t]; by++) {
+        unsigned exact = 0;
+        bool seen = false;
+        for (int i = 0; i < r.w; i++) {
+            int at = by * c->g->w8 + r.x + i, now = block_inexact(job, t, r.x + i, by, qp);
+            if (now < 0 && !seen) {
+                exact = damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w);
+                seen = true;
+            }
+            if (now < 0)
+                now = exact >> i & 1 ? 0 : qp ? qp : 1;
+            job->inexact[at] = (uint8_t)now;
+        }
+    }
+    put_off(job, c->g, t);
+    dpb_wrote(job->dpb, t);
 }
 
 /* A tree block's share of the work is added to what is done in its row. */
@@ -217,9 +251,13 @@ static void code_block(struct rows *r, struct row *row, int x, int y, struct spe
         double estimated, used = used_before(r, x, y, &estimated);
         if (!job->work->refine)
             adapt(r, row, x, y, used, estimated);
-        else if (used > job->budget)
+        else if (used > job->budget) { /* the rest of a refinement waits for the next one */
             put_off(job, r->g, t);
+            dpb_carry(job->dpb, t);
+        }
     }
+    c->given = job->todo[t] && job->given[t];
+    c->fill = job->todo[t] && !dpb_is_carried(job->dpb, t);
     if (!job->todo[t]) {
         ctu_keep(c, x, y);
         return;
@@ -227,7 +265,7 @@ static void code_block(struct rows *r, struct row *row, int x, int y, struct spe
     spend(job, r->g, m, t, row->qp);
     c->lossless = row->qp == RATE_LOSSLESS;
     ctu_code(c, x, y, c->lossless ? c->qp_before : row->qp);
-    settle(job, row, t, row->qp);
+    settle(job, c, t, row->qp);
 }
 
 /* Sleeps until the row above is two tree blocks ahead, or at its end. */
@@ -265,7 +303,6 @@ static void begin_row(struct rows *r, int y)
     *c = *job->coder;
     c->cabac = keep;
     c->qp_before = job->slice_qp;
-    row->inexact = 0;
     row->qp = job->qp;
     cabac_start(&c->cabac, c->key, job->slice_qp);
     if (y == 0)
@@ -342,7 +379,6 @@ bool rows_code(struct rows *r, const struct rows_job *job, struct rows_result *o
         const struct cabac *c = &r->row[i].coder.cabac;
         r->streams[i] = (struct substream){c->data, c->len};
         out->bytes += c->len;
-        out->inexact += r->row[i].inexact;
     }
     return true;
 }

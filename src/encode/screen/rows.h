@@ -23,14 +23,15 @@ struct rows_job {
     block_match *match;        /* MATCH_KEEP everywhere afterwards */
     uint8_t *todo, *inexact;   /* as in screen.c; todo: all 0 afterwards */
     const uint8_t *bin;
-    bool *stale;
+    const uint8_t *before;     /* inexact as it was in the picture before */
+    struct dpb *dpb;           /* its frames alone are written to */
+    const uint8_t *given;      /* of each tree block: it stands in the reconstruction already */
 };
 
 struct rows_result {
     int qp;           /* of what was coded last */
     double estimated; /* bytes, of what was coded at its QPs */
     size_t bytes;
-    int inexact;      /* how many blocks more are inexact than before */
 };
 
 struct rows;

@@ -42,14 +42,13 @@ struct screen {
     struct motion *motion;
     struct rate rate;
     struct rows *rows;
-    struct picture *src_pic, *rec_pic[2]; /* own; of the coded size */
-    struct frame src, rec[2];
-    int now;           /* which of rec is the last reconstruction */
-    bool *stale;       /* of each tree block: the other reconstruction differs */
+    struct picture *src_pic; /* owns; of the coded size */
+    struct frame src;  /* the source that was coded last */
     uint8_t *dirty;    /* of each 8x8 block, in this picture */
     uint8_t *todo;     /* of each tree block: something in it is to be coded or moved */
     block_match *match;
     uint8_t *inexact;  /* of each 8x8 block: the QP it was coded with; 0: equals the source */
+    uint8_t *inexact_before; /* the same of the picture before, while one is coded */
     int n_inexact;
     uint8_t *bin;      /* of each 8x8 block that is to be coded: rate_bin */
     int cursor;        /* tree block at which the next refinement begins */
@@ -73,18 +72,16 @@ static void screen_close(struct encoder *e)
 {
     struct screen *s = (struct screen *)e;
     picture_unref(&s->src_pic);
-    picture_unref(&s->rec_pic[0]);
-    picture_unref(&s->rec_pic[1]);
     motion_free(&s->motion);
     rows_free(&s->rows);
     free(s->coder.info);
     free(s->coder.plain);
     free(s->coder.activity);
-    free(s->stale);
     free(s->dirty);
     free(s->todo);
     free(s->match);
     free(s->inexact);
+    free(s->inexact_before);
     free(s->bin);
     memory_clear(&s->memory);
     au_pool_clear(&s->pool);
@@ -125,31 +122,27 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     const struct geometry *g = &s->g;
     size_t blocks = (size_t)g->w8 * (size_t)g->h8, ctbs = (size_t)g->ctb_cols * (size_t)g->ctb_rows;
     s->src_pic = picture_new(g->fmt, g->cw, g->ch);
-    s->rec_pic[0] = picture_new(g->fmt, g->cw, g->ch);
-    s->rec_pic[1] = picture_new(g->fmt, g->cw, g->ch);
     s->motion = motion_new(kernels_best());
     s->params.wavefronts = config->pool != NULL;
     s->rows = rows_new(&s->g, config->pool);
     s->coder.info = calloc(blocks, sizeof s->coder.info[0]);
     s->coder.plain = calloc(ctbs, sizeof s->coder.plain[0]);
     s->coder.activity = calloc(blocks, sizeof s->coder.activity[0]);
-    s->stale = calloc(ctbs, sizeof s->stale[0]);
     s->todo = calloc(ctbs, 1);
     s->dirty = calloc(blocks, 1);
     s->match = calloc(blocks, 1);
     s->inexact = calloc(blocks, 1);
+    s->inexact_before = calloc(blocks, 1);
     s->bin = calloc(blocks, 1);
-    bool memory = memory_init(&s->memory, &s->g, s->params.dpb_size - 1);
-    if (!memory || !s->src_pic || !s->rec_pic[0] || !s->rec_pic[1] || !s->motion ||
-        !s->rows || !s->coder.info || !s->coder.plain || !s->coder.activity || !s->stale || !s->todo ||
-        !s->dirty || !s->match || !s->inexact || !s->bin) {
+    bool memory = memory_init(&s->memory, &s->g, kernels_best(), s->params.dpb_size - 1);
+    if (!memory || !s->src_pic || !s->motion || !s->rows || !s->coder.info || !s->coder.plain ||
+        !s->coder.activity || !s->todo || !s->dirty || !s->match || !s->inexact ||
+        !s->inexact_before || !s->bin) {
         screen_close(&s->base);
         return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
                          config->height);
     }
     s->src = frame_of(s->src_pic);
-    s->rec[0] = frame_of(s->rec_pic[0]);
-    s->rec[1] = frame_of(s->rec_pic[1]);
     memset(s->match, MATCH_KEEP, blocks);
     s->coder.g = &s->g;
     s->coder.k = kernels_best();
@@ -184,40 +177,54 @@ static int chroma_steps(const struct screen *s, int bx, int by)
     return qp > 24 ? 4 + (qp - 24) / 2 : 4;
 }
 
-/* Chroma of 4:2:0 that moves by an odd number of samples is interpolated by the decoder: is that
- * near what it should be? About: with two taps. From the reconstruction, so that no blur adds up. */
-static bool chroma_bearable(const struct screen *s, const struct picture *pic, int bx, int by,
-                            struct mv mv)
+/* Chroma of 4:2:0 that moves by an odd number of samples is interpolated by the decoder: of n blocks
+ * from (bx, by) on, of which is it near what it should be? About: with two taps. From the
+ * reconstruction, so that no blur adds up. */
+static unsigned chroma_bearable(const struct screen *s, const struct frame *pic, int bx, int by,
+                                int n, struct mv mv)
 {
     int dx = mv.x >> 2, dy = mv.y >> 2, hx = dx & 1, hy = dy & 1;
-    if (!s->g.cshift || !(hx | hy))
-        return true;
     int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1);
     int w = (s->g.width + 1) / 2 - bx * 4, h = (s->g.height + 1) / 2 - by * 4;
-    if (x + 4 + hx > s->g.cw / 2 || y + 4 + hy > s->g.ch / 2)
-        return false;
-    w = w < 4 ? w : 4;
+    while (n > 0 && x + n * 4 + hx > s->g.cw / 2)
+        n--;
+    if (n <= 0 || x < 0 || y < 0 || y + 4 + hy > s->g.ch / 2)
+        return 0;
+    w = w < 4 * n ? w : 4 * n;
     h = h < 4 ? h : 4;
-    const struct frame *rec = &s->rec[s->now];
-    int most = chroma_steps(s, (bx * 8 + dx) >> 3, (by * 8 + dy) >> 3) * w * h;
+    const struct frame *rec = &s->memory.dpb.now->at;
+    unsigned good = (1u << n) - 1;
     for (int plane = 1; plane < 3; plane++) {
-        ptrdiff_t stride = rec->stride[plane];
-        const uint8_t *p = pic->plane[plane] + (ptrdiff_t)by * 4 * pic->stride[plane] + bx * 4;
-        int sum = 0;
+        uint16_t sum[32] = {0};
         for (int j = 0; j < h; j++) {
+            const uint8_t *p = frame_at(pic, plane, bx * 4, by * 4 + j);
             const uint8_t *r = frame_at(rec, plane, x, y + j);
-            for (int i = 0; i < w; i++)
-                sum += abs(p[j * (ptrdiff_t)pic->stride[plane] + i] -
-                           ((r[i] + r[i + hx] + r[i + hy * stride] + r[i + hx + hy * stride] + 2) >> 2));
+            const uint8_t *below = r + (hy ? rec->stride[plane] : 0);
+            for (int i = 0; i < w; i++) {
+                int d = p[i] - ((r[i] + r[i + hx] + below[i] + below[i + hx] + 2) >> 2);
+                sum[i] = (uint16_t)(sum[i] + (d < 0 ? -d : d));
+            }
         }
-        if (sum > most)
-            return false;
+        for (int i = 0; i < n; i++) {
+            int part = w - 4 * i < 4 ? w - 4 * i : 4;
+            int most = chroma_steps(s, (bx * 8 + 8 * i + dx) >> 3, (by * 8 + dy) >> 3) * part * h;
+            if (sum[4 * i] + sum[4 * i + 1] + sum[4 * i + 2] + sum[4 * i + 3] > most)
+                good &= ~(1u << i);
+        }
     }
-    return true;
+    return good;
+}
+
+/* Of a row of a tree block: those in `same` whose chroma is bearable. */
+static unsigned same_chroma(const struct screen *s, const struct frame *pic, struct rect r, int by,
+                            unsigned same, struct mv mv)
+{
+    int first = __builtin_ctz(same), n = 32 - __builtin_clz(same) - first;
+    return same & chroma_bearable(s, pic, r.x + first, by, n, mv) << first;
 }
 
 /* Before src is updated: how each block of the tree blocks to do can be had without coding. */
-static void match_blocks(struct screen *s, const struct picture *pic)
+static void match_blocks(struct screen *s, const struct frame *pic)
 {
     const struct geometry *g = &s->g;
     struct coder *c = &s->coder;
@@ -225,6 +232,11 @@ static void match_blocks(struct screen *s, const struct picture *pic)
         if (!s->todo[t])
             continue;
         struct rect r = ctb_blocks(g, t);
+        if (s->memory.given[t]) {
+            for (int by = r.y; by < r.y + r.h; by++)
+                memset(s->match + by * g->w8 + r.x, 0, (size_t)r.w);
+            continue;
+        }
         for (int by = r.y; by < r.y + r.h; by++) {
             block_match *match = s->match + by * g->w8 + r.x;
             for (int i = 0; i < r.w; i++)
@@ -232,17 +244,16 @@ static void match_blocks(struct screen *s, const struct picture *pic)
             for (int k = 0; k < c->n_vectors; k++) {
                 unsigned same = damage_map_same_row(g, c->k, pic, &s->src, r.x, by, r.w,
                                                     c->vectors[k].x >> 2, c->vectors[k].y >> 2);
-                for (; same; same &= same - 1) {
-                    int i = __builtin_ctz(same);
-                    if (chroma_bearable(s, pic, r.x + i, by, c->vectors[k]))
-                        match[i] |= (block_match)(2 << k);
-                }
+                if (same && g->cshift && ((c->vectors[k].x | c->vectors[k].y) & 4))
+                    same = same_chroma(s, pic, r, by, same, c->vectors[k]);
+                for (; same; same &= same - 1)
+                    match[__builtin_ctz(same)] |= (block_match)(2 << k);
             }
         }
     }
 }
 
-static void take_source(struct screen *s, const struct picture *pic)
+static void take_source(struct screen *s, const struct frame *pic)
 {
     for (int by = 0; by < s->g.h8; by++)
         for (int bx = 0, end; bx < s->g.w8; bx = end + 1) {
@@ -273,54 +284,46 @@ static void sum_work(struct screen *s, struct rate_work *w)
         }
 }
 
-/* Takes all back to what every viewer has. How many blocks are not as they should be then. */
-static int take_back(struct screen *s)
-{
-    struct canvas canvas = {.rec = s->rec[s->now], .inexact = s->inexact, .dirty = s->dirty,
-                            .todo = s->todo, .stale = s->stale, .n_inexact = s->n_inexact};
-    memory_repair(&s->memory, &canvas);
-    s->n_inexact = canvas.n_inexact;
-    int count = 0;
-    for (int i = 0; i < s->g.w8 * s->g.h8; i++)
-        count += s->dirty[i];
-    return count;
-}
-
-static void find_motion(struct screen *s, const struct picture *pic)
+static void find_motion(struct screen *s, const struct frame *pic)
 {
     s->coder.n_vectors =
         motion_find(s->motion, &s->g, pic, &s->src, s->dirty, s->coder.vectors);
     s->moved = s->coder.n_vectors > 0;
 }
 
-/* What differs from the picture before; repair: from the last that every viewer has. false:
- * nothing. */
-static bool plan_change(struct screen *s, const struct encode_in *in, bool key, bool repair,
-                        struct rate_work *w)
+/* What differs from the picture before; repair: from the last that every viewer has. Gives how many
+ * blocks; -1: out of memory. */
+static int find_change(struct screen *s, const struct frame *pic, const struct damage *damage,
+                       bool key, bool repair)
 {
     const struct geometry *g = &s->g;
     size_t blocks = (size_t)g->w8 * (size_t)g->h8;
-    struct damage all;
-    damage_set_all(&all, g->width, g->height);
     memset(s->dirty, key, blocks);
-    int count = (int)blocks;
-    if (!key) {
-        count = repair ? take_back(s) : 0;
-        count += damage_map_compare(g, s->coder.k, in->pic, &s->src,
-                                    in->damage ? in->damage : &all, s->dirty);
+    if (key) {
+        memory_returned(&s->memory, pic, damage, s->dirty);
+        return (int)blocks;
     }
+    struct canvas canvas = {.now = {&s->src, s->inexact}, .dirty = s->dirty};
+    if (repair && !memory_repair(&s->memory, pic, &canvas))
+        return -1;
+    return canvas.count + memory_returned(&s->memory, pic, damage, s->dirty) +
+           damage_map_compare(g, s->coder.k, pic, &s->src, damage, s->dirty);
+}
+
+/* How each block that changed can be had. false: nothing is to be sent. */
+static bool plan_change(struct screen *s, const struct frame *pic, int count, bool key, bool repair)
+{
     if (!count)
         return repair;
     mark_todo(s);
-    memory_hash(&s->memory, in->pic, s->dirty, s->todo);
+    memory_search(&s->memory, pic, s->dirty, s->todo, NULL);
     /* What is on the screen again was not moved there. */
     if (!key && !repair && count >= MOVED_BLOCKS_MIN &&
         memory_best(&s->memory, s->dirty) < count - count / 8)
-        find_motion(s, in->pic);
-    match_blocks(s, in->pic);
+        find_motion(s, pic);
+    match_blocks(s, pic);
+    memory_search(&s->memory, pic, s->dirty, s->todo, s->match);
     memory_match(&s->memory, &s->coder, s->match, s->dirty, s->todo);
-    take_source(s, in->pic);
-    sum_work(s, w);
     return true;
 }
 
@@ -370,45 +373,23 @@ static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w, in
     return true;
 }
 
-/* Brings the other reconstruction up to date and writes there; or writes in place. */
-static void set_frames(struct screen *s)
-{
-    const struct geometry *g = &s->g;
-    struct coder *c = &s->coder;
-    c->src = s->src;
-    c->ref = s->rec[s->now];
-    if (s->moved) {
-        s->now ^= 1;
-        for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
-            if (!s->stale[t])
-                continue;
-            struct rect r = ctb_blocks(g, t);
-            for (int i = 0; i < 3; i++) {
-                int n = 8 >> (i ? g->cshift : 0);
-                for (int y = r.y * n; y < (r.y + r.h) * n; y++)
-                    memcpy(frame_at(&s->rec[s->now], i, r.x * n, y),
-                           frame_at(&c->ref, i, r.x * n, y), (size_t)(r.w * n));
-            }
-            s->stale[t] = false;
-        }
-    }
-    c->rec = s->rec[s->now];
-}
-
 static int code_picture(struct screen *s, bool key, int qp, size_t budget,
                         const struct rate_work *work)
 {
+    struct dpb *d = &s->memory.dpb;
     s->coder.key = key;
-    set_frames(s);
+    s->coder.src = s->src;
+    s->coder.ref = d->before->at;
+    s->coder.rec = d->now->at;
     struct rows_result done;
     struct rows_job job = {.coder = &s->coder, .rate = &s->rate, .work = work,
                            .budget = (double)budget, .qp = qp,
                            .slice_qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp,
                            .match = s->match, .todo = s->todo, .inexact = s->inexact,
-                           .bin = s->bin, .stale = s->stale};
+                           .bin = s->bin, .before = s->inexact_before, .dpb = d,
+                           .given = s->memory.given};
     if (!rows_code(s->rows, &job, &done))
         return error_set(ERR_MEMORY, "out of memory for a picture");
-    s->n_inexact += done.inexact;
     rate_learn(&s->rate, done.qp, work->refine, done.estimated, done.bytes);
     return 0;
 }
@@ -431,19 +412,19 @@ static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au
     return 0;
 }
 
-/* From the plan to the access unit. */
-static int make_unit(struct screen *s, const struct encode_in *in, bool key, int qp,
-                     const struct rate_work *work, struct access_unit *au)
+/* Makes ready for coding what was planned. */
+static bool begin(struct screen *s, int64_t pts_us)
 {
-    struct dpb_now now = {.rec = s->rec[s->now], .hash = s->memory.hash, .inexact = s->inexact};
-    if (!memory_begin(&s->memory, &s->coder, &now, s->todo, s->dirty, in->pic->pts_us))
-        return error_set(ERR_MEMORY, "out of memory for a picture");
-    int rc = code_picture(s, key, qp, in->budget_bytes, work);
-    if (!rc)
-        rc = write_unit(s, key, qp, au);
-    if (!rc && !memory_end(&s->memory, in->pic_id, key))
-        rc = error_set(ERR_MEMORY, "out of memory for a picture");
-    return rc;
+    struct dpb_now now = {&s->src, s->inexact};
+    memcpy(s->inexact_before, s->inexact, (size_t)s->g.w8 * (size_t)s->g.h8);
+    return memory_begin(&s->memory, &s->coder, &now, s->match, s->todo, s->moved, pts_us);
+}
+
+static void count_inexact(struct screen *s)
+{
+    s->n_inexact = 0;
+    for (int i = 0; i < s->g.w8 * s->g.h8; i++)
+        s->n_inexact += s->inexact[i] != 0;
 }
 
 /* Nothing is known of what was half done: the next picture is a key frame. */
@@ -475,21 +456,36 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     s->moved = false;
     if (key)
         memory_empty(&s->memory);
-    if (!(refine ? plan_refine(s, in->budget_bytes, &work, &qp)
-                 : plan_change(s, in, key, repair, &work))) {
+    struct frame from = frame_of(pic);
+    struct damage all;
+    damage_set_all(&all, pic->width, pic->height);
+    int count = refine ? 0 : find_change(s, &from, in->damage ? in->damage : &all, key, repair);
+    if (count >= 0 && !(refine ? plan_refine(s, in->budget_bytes, &work, &qp)
+                               : plan_change(s, &from, count, key, repair))) {
         out->wants_more = s->n_inexact > 0;
         return 0;
     }
-    if (!refine)
-        qp = rate_pick(&s->rate, &work, in->budget_bytes);
     struct access_unit *au = au_pool_get(&s->pool, pic);
-    int rc = au ? make_unit(s, in, key, qp, &work, au)
-                : error_set(ERR_MEMORY, "out of memory for a picture");
+    int rc = 0;
+    if (count < 0 || !au || !begin(s, pic->pts_us))
+        rc = error_set(ERR_MEMORY, "out of memory for a picture");
+    if (!rc && !refine) {
+        take_source(s, &from);
+        sum_work(s, &work);
+        qp = rate_pick(&s->rate, &work, in->budget_bytes);
+    }
+    if (!rc)
+        rc = code_picture(s, key, qp, in->budget_bytes, &work);
+    if (!rc)
+        rc = write_unit(s, key, qp, au);
+    if (!rc && !memory_end(&s->memory, in->pic_id, key))
+        rc = error_set(ERR_MEMORY, "out of memory for a picture");
     if (rc) {
         forget(s);
         access_unit_unref(&au);
         return rc;
     }
+    count_inexact(s);
     s->have = true;
     s->lost = false;
     if (key || repair)
@@ -527,7 +523,7 @@ static bool screen_lost(struct encoder *e, uint64_t pic_id)
 struct picture *screen_reconstruction(struct encoder *e)
 {
     struct screen *s = (struct screen *)e;
-    return s->rec_pic[s->now];
+    return s->memory.dpb.now->pic;
 }
 
 const struct encoder_ops encoder_screen = {"screen", probe, screen_open, screen_encode,
