@@ -1,10 +1,15 @@
 """Chromium as a peer of the scenes: a canvas sent by one headless browser to another, with libwebrtc's own
 congestion control, encoding and decoding for real at 720p30.
 
-The canvas is busy and carries the picture's number and the time in black and white blocks, which the receiving page
-reads from each presented picture (requestVideoFrameCallback): so the latency contains encoding, the playout delay
-and decoding, which the rows of the other peers do not. Key frame requests, the pictures really sent, and the
-resolution come from getStats.
+The canvas is one of a screen with text that scrolls and a window of film: noise that no encoder can predict, enough
+for some 20 Mb/s, so that the link and not the content bounds the rate. It is sent as one who shares a screen would:
+contentHint "detail", degradationPreference "maintain-resolution", up to 20 Mb/s.
+
+Measured is what is measured of the other peers: encoded pictures, between encoder and decoder. Encoded transforms
+(RTCRtpScriptTransform) put a number behind each, and note when it left the encoder and when it was complete at the
+other end; it counts as shown when the one before it was. So neither encoding and decoding nor libwebrtc's playout
+delay are in its latency: what people saw is told beside it ("presented", by requestVideoFrameCallback; the canvas
+carries its number and the time in black and white blocks). Key frame requests and the resolution come from getStats.
 """
 import os
 import re
@@ -32,39 +37,74 @@ window.drain = async () => {
     if ((s.type === 'outbound-rtp' || s.type === 'inbound-rtp') && s.kind === 'video') Object.assign(stats, s);
   return {rows: rows.splice(0), now: wall(), stats};
 };
+const WORKER = `
+const wall = () => performance.timeOrigin + performance.now(), hex = new TextEncoder(), text = new TextDecoder();
+let number = 0;
+const sent = (f) => {
+  number++;
+  const from = new Uint8Array(f.data), to = new Uint8Array(from.length + 8);
+  to.set(from);
+  to.set(hex.encode(number.toString(16).padStart(8, '0')), from.length);
+  f.data = to.buffer;
+  postMessage(['push', wall(), number, from.length, f.type === 'key' ? 1 : 0]);
+};
+const came = (f) => {
+  const n = f.data.byteLength - 8;
+  const number = parseInt(text.decode(new Uint8Array(f.data, n)), 16);
+  f.data = f.data.slice(0, n);
+  postMessage(['au', wall(), number, n, f.type === 'key' ? 1 : 0]);
+};
+onrtctransform = (e) => {
+  const note = e.transformer.options.sends ? sent : came;
+  e.transformer.readable.pipeThrough(new TransformStream({transform(f, c) { note(f); c.enqueue(f); }}))
+    .pipeTo(e.transformer.writable);
+};`;
+window.transformOf = (sends) => {
+  const worker = new Worker(URL.createObjectURL(new Blob([WORKER], {type: 'text/javascript'})));
+  worker.onmessage = (e) => rows.push(e.data);
+  return new RTCRtpScriptTransform(worker, {sends});
+};
 """
 SEND = COMMON + """
 const W = 1280, H = 720, canvas = document.createElement('canvas');
 canvas.width = W; canvas.height = H;
 document.body.append(canvas);
 const c = canvas.getContext('2d', {alpha: false});
-const noise = new OffscreenCanvas(256, 256), n = noise.getContext('2d'), data = n.createImageData(256, 256);
+const noise = new OffscreenCanvas(1024, 1024), n = noise.getContext('2d'), data = n.createImageData(1024, 1024);
 for (let i = 0; i < data.data.length; i += 4) {
-  const v = Math.random() * 256;
-  data.data.set([v, v * 0.7, 255 - v, 255], i);
+  const v = 128 + (Math.random() - 0.5) * 120;
+  data.data.set([v, v * 0.7 + 30, 255 - v, 255], i);
 }
 n.putImageData(data, 0, 0);
+const lines = new OffscreenCanvas(560, 97 * 16), l = lines.getContext('2d', {alpha: false});
+l.fillStyle = '#fff';
+l.fillRect(0, 0, 560, 97 * 16);
+l.fillStyle = '#000';
+l.font = '13px monospace';
+for (let i = 0; i < 97; i++) l.fillText(`${i} ${Math.random().toString(36)} the page is scrolled ${Math.random().toString(36)}`, 4, 12 + i * 16);
 let number = 0, begin = wall();
+c.fillStyle = '#678';
+c.fillRect(0, 0, W, H);
 const draw = () => {
   const t = wall();
-  c.fillStyle = `hsl(${number % 360} 40% 70%)`;
-  c.fillRect(0, 0, W, H);
-  c.font = '14px monospace';
-  c.fillStyle = '#000';
-  for (let i = 0; i < 30; i++) c.fillText('the picture is encoded again, line ' + ((i + (number >> 1)) % 97), 20, 60 + i * 20 - (number % 2) * 10);
-  for (let i = 0; i < 4; i++)
-    c.drawImage(noise, (number * 3 + i * 64) % 128, (number * 5) % 128, 128, 128, 500 + i * 170, 120 + 80 * Math.sin(number / 20 + i), 160, 160);
+  c.drawImage(lines, 0, (number * 8) % (97 * 16 - 640), 560, 640, 20, 50, 560, 640);
+  c.drawImage(noise, Math.random() * 384 | 0, Math.random() * 664 | 0, 640, 360, 610, 120, 640, 360);
   number++;
   let bits = BigInt(number) << 32n | BigInt(Math.round(t - begin));
   for (let i = 0; i < BITS; i++) {
     c.fillStyle = bits >> BigInt(i) & 1n ? '#fff' : '#000';
     c.fillRect(i * BLOCK, 0, BLOCK, 2 * BLOCK);
   }
-  rows.push(['push', t, number]);
 };
 setInterval(draw, 1000 / 30);
 window.pc = new RTCPeerConnection();
-const sender = pc.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], {direction: 'sendonly', sendEncodings: [{maxBitrate: 20e6}]}).sender;
+const track = canvas.captureStream(30).getVideoTracks()[0];
+track.contentHint = 'detail';
+const sender = pc.addTransceiver(track, {direction: 'sendonly', sendEncodings: [{maxBitrate: 20e6, maxFramerate: 30}]}).sender;
+sender.transform = transformOf(true);
+const parameters = sender.getParameters();
+parameters.degradationPreference = 'maintain-resolution';
+await sender.setParameters(parameters).catch(() => {});
 const all = RTCRtpSender.getCapabilities('video').codecs, wanted = CODECS.map((k) => all.filter((x) => x.mimeType === 'video/' + k)).find((l) => l.length);
 pc.getTransceivers()[0].setCodecPreferences([...wanted, ...all.filter((x) => /rtx/.test(x.mimeType))]);
 await pc.setLocalDescription();
@@ -76,20 +116,19 @@ window.pc = new RTCPeerConnection();
 const video = document.createElement('video');
 video.muted = true; video.autoplay = true;
 document.body.append(video);
-pc.ontrack = (e) => { video.srcObject = new MediaStream([e.track]); video.play(); };
+pc.ontrack = (e) => { e.receiver.transform = transformOf(false); video.srcObject = new MediaStream([e.track]); video.play(); };
 const strip = new OffscreenCanvas(BITS, 1), c = strip.getContext('2d', {willReadFrequently: true});
 let last = 0;
 const onFrame = (now, meta) => {
   video.requestVideoFrameCallback(onFrame);
-  const scale = meta.width / 1280;
+  const scale = meta.width / 1280; // one sample from the middle of each block
   c.imageSmoothingEnabled = false;
-  for (let i = 0; i < BITS; i++)
-    c.drawImage(video, (i + 0.5) * BLOCK * scale, BLOCK * scale, 1, 1, i, 0, 1, 1);
+  c.drawImage(video, 0, 0, BITS * BLOCK * scale, 2 * BLOCK * scale, 0, 0, BITS, 1);
   const d = c.getImageData(0, 0, BITS, 1).data;
   let bits = 0n;
   for (let i = 0; i < BITS; i++) if (d[i * 4 + 1] > 128) bits |= 1n << BigInt(i);
   const number = Number(bits >> 32n), t = Number(bits & 0xffffffffn);
-  rows.push(['au', performance.timeOrigin + now, number, BEGIN + t, meta.width, meta.height]);
+  rows.push(['presented', performance.timeOrigin + now, number, BEGIN + t, meta.width, meta.height]);
 };
 video.requestVideoFrameCallback(onFrame);
 await pc.setRemoteDescription({type: 'offer', sdp: OFFER});
@@ -136,6 +175,7 @@ class Page:
         self.side = side
         self.browser = browser.Browser(SideEnv(env, side), "chromium")
         self.lock, self.log, self.stats, self.seen = threading.Lock(), open(log, "w", buffering=1), {}, {}
+        self.pushed, self.came = {}, {}
         self.proc = self.browser.proc
         self.proc.cpu_s = lambda: tree_cpu_s(self.proc.pid)
 
@@ -164,16 +204,23 @@ class Page:
         before, self.stats = self.stats, d["stats"]
         for r in d["rows"]:
             if r[0] == "push":
-                self.log.write(f"push {mono(r[1])} {r[2]} 0 0\n")
+                self.log.write(f"push {mono(r[1])} {r[2]} {r[2] - 1 + r[4]} {r[3]}\n")
+                self.pushed[r[2]] = mono(r[1])
+            elif r[0] == "au":
+                if not self.came:
+                    self.log.write(f"first {mono(r[1])}\n")
+                self.came[r[2]] = (mono(r[1]), r[3], r[4])
             elif self.seen.get(r[2]) is None:
-                self.seen[r[2]] = r[4:6]
-                self.log.write(f"au 0 {mono(r[1])} {r[2]} {int((r[1] - r[3]) * 1000)} 0 1 0\n")
+                self.seen[r[2]] = (mono(r[1]), (r[1] - r[3]) * 1000)
         for _ in range(self.stats.get("pliCount", 0) - before.get("pliCount", 0)):
             self.log.write(f"key {run.now_us()}\n")
 
 
 class Peer:
     name = "chromium"
+
+    def __init__(self):
+        self.pairs = []
 
     def sender(self, env, side, log, _start_bps, options):
         if "keys" in options:
@@ -190,13 +237,29 @@ class Peer:
         self.send.evaluate(f"await pc.setRemoteDescription({{type: 'answer', sdp: {sdp!r}}});")
         self.send.follow()
         self.recv.follow()
+        self.pairs.append((self.send, self.recv))
         return self.recv.proc
 
-    def extra(self, _scene):
-        """Of the whole connection: what was encoded, and what of it was decoded."""
-        s, r = self.send.stats, self.recv.stats
-        sent, decoded = s.get("framesEncoded", 0), r.get("framesDecoded", 0)
-        size = [s.get("frameWidth"), s.get("frameHeight")]
-        return {"codec": self.offer["codec"], "resolution": size, "shown_percent": 100 * decoded / sent if sent else 0,
-                "sent": sent, "encoder_limited_by": s.get("qualityLimitationReason"),
+    def finish(self, _scene):
+        """Writes what the receiver noted as scene_recv does: a picture is shown once all before it, from the last key
+        frame on, were (H.264 and VP9 refer to the one before)."""
+        for send, recv in self.pairs:
+            ready, shown = {}, []
+            for number, (t, size, key) in sorted(recv.came.items()):
+                if key or number - 1 in ready:
+                    ready[number] = t if key else max(t, ready[number - 1])
+                    shown.append((ready[number], number, size, key))
+            for t, number, size, key in sorted(shown):
+                recv.log.write(f"au 0 {t} {number} {t - send.pushed.get(number, t)} {size} 1 {key}\n")
+
+    def extra(self, scene):
+        send, recv = self.pairs[0]
+        s, r = send.stats, recv.stats
+        seen = [v for v in recv.seen.values() if scene.begin_us <= v[0] < scene.end_us]
+        latency = [v[1] / 1000 for v in seen]
+        return {"codec": self.offer["codec"], "resolution": [s.get("frameWidth"), s.get("frameHeight")],
+                "encoder_limited_by": s.get("qualityLimitationReason"), "target_bps": s.get("targetBitrate"),
+                "presented_fps": len(seen) / (scene.end_us - scene.begin_us) * 1e6,
+                "presented_latency_p50_ms": run.quantile(latency, 0.5),
+                "presented_latency_p95_ms": run.quantile(latency, 0.95),
                 "freezes_by_its_own_count": r.get("freezeCount")}

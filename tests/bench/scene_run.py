@@ -96,7 +96,7 @@ class Run:
 
 
 def wait_first(log, timeout_s=30):
-    lib.wait_until("the first picture came", lambda: log.rows("au"), timeout_s)
+    lib.wait_until("the first picture came", lambda: log.rows("au") or log.rows("first"), timeout_s)
 
 
 def wait_s(seconds, procs=()):

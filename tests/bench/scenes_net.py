@@ -2,22 +2,26 @@
 """The scenes of a bad network: hevcast and its peers on the same emulated links, side by side.
 
     scenes_net.py [--only ROW[,ROW]] [--peer hevcast,gstreamer,chromium] [--seconds N] [--seed N]
-                  [--output FILE.json] [--list]
+                  [--output FILE.json] [--list] [--beside]
 
 Most rows drive hevcast's public library with access units whose sizes and references follow a recorded
 encode of a busy 1080p30 screen (scene_send), and receivers that check references without decoding
 (scene_recv); the rows "whole-…" encode and decode for real at 720p30. The network is tests/lab, the link
 counts IP packets. A row during which the machine was over 80 % busy is void and says so: the
 peers then compete for the processor, not for the link. Exit status 1: a peer failed to run; goals
-missed are told in the table, and by --check as exit status 2.
+missed are told in the table, and by --check as exit status 2. --beside runs hevcast and GStreamer, which need little
+CPU, at the same time, each on a link of its own: all rows with all peers take some 18 minutes.
 """
 import argparse
 import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 
 import scene_run as run
+import scene_table
 from scene_run import lib, netlab
 
 ONE_WAY = "delay={:g}"
@@ -75,6 +79,8 @@ class Scene:
         self.stats = self.lab.stats()
         self.cpu = (self.run.cpu_s() - self.cpu0) / (self.end_us - self.begin_us) * 1e6
         time.sleep(1)  # what was sent last arrives
+        if hasattr(self.peer, "finish"):
+            self.peer.finish(self)
         m = run.measure(self.send, self.recv, self.begin_us, self.end_us)
         link = self.stats["a->b"]
         m["use_percent"] = 100 * run.series_use(self.stats, 0, (self.end_us - self.begin_us) / 1e6)
@@ -121,7 +127,7 @@ def steps(s, seconds):
 
 @Row("loss5", "5 % random loss, 50 ms RTT, 6 Mb/s", 30)
 def loss5(s, seconds):
-    s.open("rate=6M delay=25 queue=300 loss=5", "delay=25 loss=5", 4.8e6).settle(8)
+    s.open("rate=6M delay=25 queue=300 loss=5", "delay=25 loss=5", 4e6).settle(8)
     m = s.during(seconds)
     return m, [more("pictures shown", m["shown_percent"], 99.5), less("latency p95", m["latency_p95_ms"], 125),
                less("key frames asked for", m["keys_asked"], 0, "")]
@@ -129,14 +135,14 @@ def loss5(s, seconds):
 
 @Row("burst5", "5 % loss in bursts of 8, 150 ms RTT, 6 Mb/s", 30)
 def burst5(s, seconds):
-    s.open("rate=6M delay=75 queue=300 burst=5:8", "delay=75", 4.8e6).settle(8)
+    s.open("rate=6M delay=75 queue=300 burst=5:8", "delay=75", 4e6).settle(8)
     m = s.during(seconds)
     return m, [less("longest freeze", m["freeze_ms"], 500), more("pictures shown", m["shown_percent"], 98)]
 
 
 @Row("loss20", "20 % random loss, 100 ms RTT, 6 Mb/s", 30)
 def loss20(s, seconds):
-    s.open("rate=6M delay=50 queue=300 loss=20", "delay=50 loss=20", 4.8e6).settle(8)
+    s.open("rate=6M delay=50 queue=300 loss=20", "delay=50 loss=20", 3.6e6).settle(8)
     m = s.during(seconds)
     return m, [more("pictures shown", m["shown_percent"], 95), less("longest freeze", m["freeze_ms"], 1000),
                more("link used", m["use_percent"], 60)]
@@ -315,10 +321,31 @@ def run_row(row, peer, a):
             scene.close()
         env.checks = 1
         if a.keep:
+            os.makedirs(a.keep, exist_ok=True)
             os.system(f"cp -r {env.tmp}/. {a.keep}/")
     result["machine_busy"] = machine.busy()
     result["void"] = result["machine_busy"] > run.BUSY_LIMIT
     return result
+
+
+def run_beside(row, names, a):
+    """One row with several peers at once, each in a process of its own."""
+    results = []
+    with tempfile.TemporaryDirectory() as tmp:
+        started = []
+        for name in names:
+            argv = [sys.executable, __file__, "--only", row, "--peer", name, "--seconds", str(a.seconds),
+                    "--seed", str(a.seed), "--output", os.path.join(tmp, name + ".json")]
+            argv += ["--keep", os.path.join(a.keep, name)] if a.keep else []
+            started.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL))
+        for name, p in zip(names, started):
+            p.wait()
+            try:
+                with open(os.path.join(tmp, name + ".json")) as f:
+                    results += json.load(f)
+            except (OSError, ValueError):
+                pass  # it is run again, alone
+    return results
 
 
 def show(r):
@@ -352,6 +379,7 @@ def main():
     p.add_argument("--output")
     p.add_argument("--keep", help="a directory for the logs")
     p.add_argument("--list", action="store_true")
+    p.add_argument("--beside", action="store_true", help="hevcast and GStreamer at the same time")
     p.add_argument("--check", action="store_true")
     a = p.parse_args()
     if a.list:
@@ -363,14 +391,23 @@ def main():
     wanted = a.peer.split(",") if a.peer else list(known)
     rows = a.only.split(",") if a.only else list(Row.rows)
     for name in rows:
-        for peer in wanted:
-            if peer in Row.rows[name].peers:
-                results.append(run_row(Row.rows[name], known[peer](), a))
-                show(results[-1])
-                if a.output:
-                    os.makedirs(os.path.dirname(os.path.abspath(a.output)), exist_ok=True)
-                    with open(a.output, "w") as f:
-                        json.dump(results, f, indent=1)
+        here = [p for p in wanted if p in Row.rows[name].peers]
+        light = [p for p in here if p != "chromium"] if a.beside else []
+        new = run_beside(name, light, a) if len(light) > 1 else []
+        for peer in here:
+            if not any(r["peer"] == peer for r in new):
+                new.append(run_row(Row.rows[name], known[peer](), a))
+        for r in new:
+            show(r)
+        results += new
+        if a.output:
+            os.makedirs(os.path.dirname(os.path.abspath(a.output)), exist_ok=True)
+            with open(a.output, "w") as f:
+                json.dump(results, f, indent=1)
+            with open(os.path.splitext(a.output)[0] + "-side.json", "w") as f:
+                json.dump(scene_table.compare(results), f, indent=1)
+    if len(wanted) > 1:
+        print(scene_table.show(results))
     print(f"{sum('error' not in r for r in results)} of {len(results)} rows ran, {sum(r['void'] for r in results)} void")
     if any("error" in r for r in results):
         return 1
