@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-enum { DRAWN_STEPS = 20 }; /* of 56 between neighbours in rows: so many are at most 1 */
+enum {
+    DRAWN_STEPS = 10,     /* of 56 between neighbours in rows: so many are at most 1 */
+    EDGE_ACTIVITY = 500,  /* of an 8x8 block: more than a photograph's, text or an outline is in it */
+};
 
 /* The vector whose prediction of luma differs least. */
 static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_t *best_cost)
@@ -55,13 +58,18 @@ static void code(struct coder *c, struct cu *cu)
         cu_code_intra(c, cu);
 }
 
-/* Smooth enough that one transform of this size does better than several small ones. */
+/* Smooth enough that one transform of this size does better than several small ones: on average,
+ * and without a piece of text in a corner, which would ring over all of it. */
 static bool is_smooth(const struct coder *c, int x, int y, int n)
 {
     uint32_t sum = 0;
     for (int j = y >> 3; j < (y + n) >> 3; j++)
-        for (int i = x >> 3; i < (x + n) >> 3; i++)
-            sum += c->activity[j * c->g->w8 + i];
+        for (int i = x >> 3; i < (x + n) >> 3; i++) {
+            uint32_t activity = c->activity[j * c->g->w8 + i];
+            if (activity > EDGE_ACTIVITY)
+                return false;
+            sum += activity;
+        }
     return sum <= (c->lossless ? 0 : (uint32_t)(n * n) * 4);
 }
 

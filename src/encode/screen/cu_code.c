@@ -61,8 +61,8 @@ struct coded_block {
     int nonzero;
 };
 
-/* 1/512 of a step that is added before rounding: 1/3 for intra, 1/5 for inter. */
-static int rounding(bool intra) { return intra ? 171 : 110; }
+/* 1/512 of a step that is added before rounding: screens have larger levels than film. */
+static int rounding(bool intra) { return intra ? 200 : 130; }
 
 static int quantize(const struct coder *c, const int16_t *coef, int16_t *level, int log2,
                     bool chroma, bool intra)
