@@ -170,17 +170,28 @@ static int most_hits(const struct memory *m, int hits[DPB_MOST + 1])
     return best;
 }
 
+/* Is there a dirty block without a match? */
+static bool is_open(const struct geometry *g, struct rect r, const uint8_t *dirty,
+                    const block_match *match)
+{
+    for (int by = r.y; by < r.y + r.h; by++)
+        for (int at = by * g->w8 + r.x, end = at + r.w; at < end; at++)
+            if (dirty[at] && !(match && match[at]))
+                return true;
+    return false;
+}
+
 /* Marks the blocks of the tiles to do that a picture has; what is kept anyway may as well come from
  * it where it is exact, so that a unit of both is one. */
 static void find_in(struct memory *m, const struct frame *pic, int picture, const uint8_t *dirty,
-                    const uint8_t *todo)
+                    const uint8_t *todo, const block_match *match)
 {
     const struct geometry *g = m->g;
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
         const struct dpb_tile *tile = m->dpb.pic[picture]->tile[t];
-        if (!todo[t] || !tile || m->given[t])
-            continue;
         struct rect r = tile_blocks(g, t);
+        if (!todo[t] || !tile || m->given[t] || !is_open(g, r, dirty, match))
+            continue;
         for (int by = r.y; by < r.y + r.h; by++) {
             unsigned same = same_in_tile(m, pic, tile, r.x, by, r.w);
             for (int i = 0; i < r.w; i++) {
@@ -193,19 +204,20 @@ static void find_in(struct memory *m, const struct frame *pic, int picture, cons
     }
 }
 
-/* Is all of a tile as the picture has it, exactly? */
-static bool is_whole(const struct memory *m, const struct frame *pic, const struct dpb_tile *tile,
-                     int t)
+/* Of the tiles given, leaves those of which all is as the picture has it, exactly. A row of blocks
+ * at a time, as they stand in memory. */
+static void leave_whole(struct memory *m, const struct frame *pic, const struct dpb_picture *p)
 {
-    struct rect r = tile_blocks(m->g, t);
-    for (int by = r.y; by < r.y + r.h; by++) {
-        for (int i = 0; i < r.w; i++)
-            if (tile->inexact[8 * (by & 7) + i])
-                return false;
-        if (same_in_tile(m, pic, tile, r.x, by, r.w) != (1u << r.w) - 1)
-            return false;
-    }
-    return true;
+    const struct geometry *g = m->g;
+    for (int by = 0; by < g->h8; by++)
+        for (int bx = 0; bx < g->w8; bx += 8) {
+            int t = (by >> 3) * g->ctb_cols + (bx >> 3), n = g->w8 - bx < 8 ? g->w8 - bx : 8;
+            const struct dpb_tile *tile = p->tile[t];
+            for (int i = 0; m->given[t] && i < n; i++)
+                m->given[t] = !tile->inexact[8 * (by & 7) + i];
+            if (m->given[t])
+                m->given[t] = same_in_tile(m, pic, tile, bx, by, n) == (1u << n) - 1;
+        }
 }
 
 int memory_returned(struct memory *m, const struct frame *pic, const struct damage *damage,
@@ -228,12 +240,14 @@ int memory_returned(struct memory *m, const struct frame *pic, const struct dama
     if (asked < 4 || hits[best] < asked * 3 / 4)
         return 0;
     for (int t = 0; t < ctbs; t++) {
-        const struct dpb_tile *tile = m->dpb.pic[best]->tile[t];
         struct rect r = tile_blocks(g, t), area = {r.x * 8, r.y * 8, r.w * 8, r.h * 8};
-        if (!tile || !rect_contains(bounds, rect_intersect(area, all)) ||
-            !is_whole(m, pic, tile, t))
+        m->given[t] = m->dpb.pic[best]->tile[t] && rect_contains(bounds, rect_intersect(area, all));
+    }
+    leave_whole(m, pic, m->dpb.pic[best]);
+    for (int t = 0; t < ctbs; t++) {
+        struct rect r = tile_blocks(g, t);
+        if (!m->given[t])
             continue;
-        m->given[t] = 1;
         count += r.w * r.h;
         for (int by = r.y; by < r.y + r.h; by++)
             for (int at = by * g->w8 + r.x, end = at + r.w; at < end; at++) {
@@ -260,7 +274,7 @@ void memory_search(struct memory *m, const struct frame *pic, const uint8_t *dir
         int best = most_hits(m, hits);
         if (hits[best] < 2 || hits[best] < least)
             return;
-        find_in(m, pic, best, dirty, todo);
+        find_in(m, pic, best, dirty, todo, match);
         hits[best] = 0;
     }
 }
