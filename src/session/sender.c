@@ -122,6 +122,9 @@ static int choose_profile(struct hevcast_sender *s)
         return 0;
     }
     p->level_id = hevc_level_for(width, height, s->config.fps, s->config.bitrate_bps);
+    /* Who takes a higher one gets a larger picture buffer: the answer's level is the lower of both. */
+    if (!s->coded)
+        p->level_id = hevc_level_for_dpb(p->level_id, width, height);
     if (s->config.chroma == 444) {
         p->profile_id = 4;
         p->interop_444 = true;
@@ -200,6 +203,7 @@ int hevcast_sender_new(hevcast_sender **out, const hevcast_sender_config *config
     pthread_mutex_init(&s->stats_lock, NULL);
     ref_news_init(&s->ref_news);
     atomic_init(&s->target_bps, config->bitrate_bps);
+    atomic_init(&s->level_limit, 255); /* no viewer yet */
     snprintf(s->description, sizeof s->description, "pictures of the program");
     err = copy_config(s, config);
     if (!err && config->input == HEVCAST_INPUT_SOURCE)

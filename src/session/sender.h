@@ -69,6 +69,7 @@ struct hevcast_sender {
     atomic_bool force_read;   /* the encoder needs a picture though nothing changed */
     atomic_bool key_wanted;   /* granted by the governor, taken by the encode thread */
     atomic_bool key_lost;     /* a pushed access unit was refused: wait for the next IRAP */
+    atomic_int level_limit;   /* level_idc that all viewers take: encoder_config.max_level_idc */
     _Atomic int64_t target_bps;
     _Atomic int64_t pacer_until_us; /* when the pacer that sets the rate will be empty */
 

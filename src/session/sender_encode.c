@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "encode/handover.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct encode_stage {
     struct encoder *encoder;
     struct pool *pool;       /* owns; NULL on one core */
     int width, height;       /* of the encoder */
+    int level_limit;         /* that it was opened with */
     struct picture *planes;  /* what was encoded last; the encoder may still read it */
     struct damage pending;   /* relative to the last picture that was encoded */
     struct budget budget;
@@ -42,12 +44,14 @@ static int open_encoder(struct encode_stage *e, int width, int height)
     struct encoder_config c = {.width = width, .height = height, .fmt = e->fmt,
                                .fps = s->config.fps, .bitrate_bps = s->config.bitrate_bps,
                                .pool = e->pool,
+                               .max_level_idc = atomic_load(&s->level_limit),
                                .film = s->source && !strcmp(s->source->ops->name, "file")};
     int err = encoder_open(&e->encoder, s->encoder_ops, &c);
     if (err)
         return err;
     e->width = width;
     e->height = height;
+    e->level_limit = c.max_level_idc;
     e->need_key = true;
     return 0;
 }
@@ -116,6 +120,19 @@ static void deliver(struct encode_stage *e, struct access_unit *au, bool refine)
     duration_add(&s->counters.stage[STAGE_ENCODE], au->encode_us - au->encode_start_us);
     pthread_mutex_unlock(&s->stats_lock);
     queue_push(s->au_queue, au);
+}
+
+/* A viewer came whose decoder takes no level with a larger picture buffer, or the last of those
+ * went and a key frame is made anyway: the parameter sets are others then. */
+static bool level_changes(const struct encode_stage *e, bool key)
+{
+    const struct hevcast_sender *s = e->s;
+    if (s->encoder_ops != &encoder_screen && s->encoder_ops != &encoder_handover)
+        return false;
+    int level = hevc_level_for(e->width, e->height, s->config.fps, s->config.bitrate_bps);
+    int roomy = hevc_level_for_dpb(level, e->width, e->height);
+    bool had = e->level_limit >= roomy, has = atomic_load(&s->level_limit) >= roomy;
+    return roomy > level && had != has && (key || had);
 }
 
 static void encode_one(struct encode_stage *e, bool fresh, bool key)
@@ -212,6 +229,14 @@ static void encode_step(struct encode_stage *e)
     bool key = e->need_key;
     if (!atomic_load(&s->force_read) || fresh)
         key |= atomic_exchange(&s->key_wanted, false);
+    if (level_changes(e, key)) {
+        if (open_encoder(e, e->width, e->height)) {
+            sender_end(s, ERR_UNSUPPORTED, error_text(), false);
+            return;
+        }
+        key = true;
+        damage_set_all(&e->pending, e->width, e->height);
+    }
     now = clock_now_us();
     fresh = fresh && e->pending.n > 0;
     bool refine = e->wants_more && now >= e->refine_at_us && budget_spare(&e->budget, now);

@@ -7,6 +7,7 @@
 #include "signal/web_page.h"
 #include "signal/whep_link.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,9 +217,21 @@ static void set_active(struct hevcast_sender *s)
     slot_wake(s->slot);
 }
 
+/* The lowest of the connected viewers' levels; what was stays when there is none. */
+static void update_level(struct hevcast_sender *s)
+{
+    int lowest = INT_MAX;
+    for (const struct viewer *v = s->viewers; v; v = v->next)
+        if (v->connected && !v->gone && v->level_limit < lowest)
+            lowest = v->level_limit;
+    if (lowest < INT_MAX)
+        atomic_store(&s->level_limit, lowest);
+}
+
 void sender_viewer_connected(struct hevcast_sender *s, struct viewer *v)
 {
     v->held = true;
+    update_level(s); /* before the key frame that it asks for */
     sender_update_target(s, clock_now_us()); /* the first picture is for a path that is not known yet */
     set_active(s);
     sender_key_request(s);
@@ -244,6 +257,7 @@ void sender_viewer_gone(struct hevcast_sender *s, struct viewer *v)
     sender_update_target(s, clock_now_us());
     sender_update_pacer(s, clock_now_us());
     acknowledge_again(s);
+    update_level(s);
     set_active(s);
 }
 

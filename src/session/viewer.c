@@ -315,6 +315,19 @@ static enum video_payload asked_payload(const char *query)
     return VIDEO_PAYLOAD_H265;
 }
 
+/* "level=…" among a query's parameters; 0: none. */
+static int asked_level(const char *query)
+{
+    for (const char *p = query, *end; *p; p = *end ? end + 1 : end) {
+        end = strchrnul(p, '&');
+        if (!strncmp(p, "level=", 6)) {
+            long level = strtol(p + 6, NULL, 10);
+            return level > 0 && level <= 255 ? (int)level : 0;
+        }
+    }
+    return 0;
+}
+
 void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len,
                   const char *query)
 {
@@ -332,6 +345,8 @@ void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char
         viewer_free(v);
         return;
     }
+    v->level_limit = v->payload == VIDEO_PAYLOAD_H265 ? v->agreed.peer_level_id
+                                                      : asked_level(query);
     if (make_rtp(v) || make_peer(v)) {
         whep_reply_error(req, 400, error_text(), 0);
         viewer_free(v);

@@ -21,6 +21,8 @@ struct viewer {
     struct whep_request *request;  /* waits for gathering: the POST, or the PATCH of a restart */
     bool restarting;               /* request is a PATCH */
     enum video_payload payload;    /* asked for in the POST's address */
+    int level_limit;               /* level_idc that its decoder takes, as the SDP or, for a carrier, the
+                                      POST's address said; 0: it did not */
     uint32_t ssrc, rtx_ssrc, fec_ssrc, key_ssrc;
     struct loop_timer *timer;      /* pacer and RTCP */
     struct loop_timer *deadline;   /* gathering, then connecting */
@@ -36,7 +38,8 @@ struct viewer {
 };
 
 /* An offer came: answers it, now or when gathering is done, or refuses it. query: of the address;
- * carrier=vp8 or carrier=audio in it asks for a carrier (doc/carrier.md). */
+ * carrier=vp8 or carrier=audio in it asks for a carrier (doc/carrier.md), level=150 then says
+ * which level_idc its decoder takes. */
 void viewer_offer(struct hevcast_sender *s, struct whep_request *req, const char *sdp, size_t len,
                   const char *query);
 void viewer_patch(struct viewer *v, struct whep_request *req, const char *if_match,

@@ -89,6 +89,7 @@ struct sdp_local {
 struct sdp_agreed {
     int media_index;           /* of the peer's text */
     struct sdp_codec codec;    /* pt as in the offer; h265: level is the lower of both */
+    int peer_level_id;         /* the level-id that the peer said, or its default; not H265: 0 */
     struct rtp_ext_ids ext;    /* those that we use, and that the peer allows */
     char mid[33];
     int keys_index;            /* audio carrier: the section for key frame requests; else -1 */

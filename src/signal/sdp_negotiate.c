@@ -104,10 +104,12 @@ static const struct sdp_codec *find_codec(const struct sdp_media *m, const struc
     return NULL;
 }
 
-static void agree_codec(struct sdp_codec *out, const struct sdp_codec *theirs,
+static void agree_codec(struct sdp_agreed *agreed, const struct sdp_codec *theirs,
                         const struct sdp_local *local)
 {
+    struct sdp_codec *out = &agreed->codec;
     *out = *theirs;
+    agreed->peer_level_id = is_h265(theirs) ? theirs->h265.level_id : 0;
     if (local->h265.level_id < out->h265.level_id)
         out->h265.level_id = local->h265.level_id;
 }
@@ -254,7 +256,7 @@ int sdp_negotiate(const struct sdp *offer, const struct sdp_local *local, struct
             continue;
         }
         out->media_index = i;
-        agree_codec(&out->codec, codec, local);
+        agree_codec(out, codec, local);
         agree_transport(out, m);
         out->ext = sdp_ext_usable(&m->ext, local->send, m->mid);
         agree_twcc(out);
@@ -302,7 +304,7 @@ int sdp_accept_answer(const struct sdp *answer, const struct sdp_local *local,
     if (error)
         return error;
 
-    agree_codec(&out->codec, &codec, local);
+    agree_codec(out, &codec, local);
     agree_transport(out, m);
     /* An answer may take away, not add or renumber (RFC 8285 section 6). */
     struct rtp_ext_ids offered = local->send ? sdp_offer_ext_send : sdp_offer_ext_receive;

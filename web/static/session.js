@@ -1,5 +1,8 @@
 // One WHEP session (draft-ietf-wish-whep): offer, answer, trickle, and its end.
 // Addresses are relative to the page's own, which ends in a slash.
+import {levelOfHevc} from './webcodecs.js';
+
+const level = levelOfHevc(); // asked at once: the offer does not wait for it
 
 // Where the share says more than a status: {status, text, retryAfter}.
 export class Refused extends Error {
@@ -76,7 +79,8 @@ export class Session {
 
   async post(sdp) {
     // At once, without waiting for candidates: the share answers whoever reaches it.
-    const response = await fetch(this.carrier ? `whep?carrier=${this.carrier}` : 'whep', {
+    const query = this.carrier ? `?carrier=${this.carrier}&level=${await level}` : '';
+    const response = await fetch(`whep${query}`, {
       method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: this.carrier === 'audio' ? withNack(sdp) : sdp, cache: 'no-store',
     });
     const text = await response.text();

@@ -63,6 +63,18 @@ async function find() {
   }
 }
 
+// The highest level_idc that is decoded here, for the share: it gives the picture buffer its size by it. Our own
+// decoder takes any.
+export async function levelOfHevc() {
+  if (typeof VideoDecoder === 'undefined') return 186;
+  try {
+    const takes = async (level) => (await VideoDecoder.isConfigSupported(configOf(`hev1.1.6.L${level}.B0`))).supported;
+    if (!(await takes(123))) return 186;
+    for (const level of [186, 180, 156, 153, 150]) if (await takes(level)) return level;
+  } catch { /* an old browser */ }
+  return 123;
+}
+
 export class WebCodecsDecoder {
   name = 'WebCodecs';
 
