@@ -7,12 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { POINTS = 4 };
-
 /* What each is told; "%d" in params is the quality. */
 static const struct setting {
     const char *name, *codec, *preset, *key, *params;
-    int quality[POINTS];
+    int quality[AVENCODE_POINTS];
 } settings[] = {
     {"x265-ultrafast", "libx265", "ultrafast", "x265-params",
      "log-level=error:pools=none:frame-threads=1:keyint=-1:crf=%d", {16, 22, 28, 34}},
@@ -26,8 +24,7 @@ static const struct setting {
     {"x264-veryfast-umh", "libx264", "veryfast", "x264-params",
      "threads=1:sliced-threads=0:keyint=infinite:me=umh:merange=128:crf=%d", {16, 22, 28, 34}},
     {"libaom-rt", "libaom-av1", NULL, "aom-params",
-     "tune-content=screen:enable-palette=1:enable-intrabc=1:end-usage=q:cq-level=%d",
-     {10, 24, 38, 52}},
+     "tune-content=screen:enable-palette=1:enable-intrabc=1:cq-level=%d", {20, 32, 44, 56}},
 };
 
 struct avencode {
@@ -37,12 +34,16 @@ struct avencode {
     int64_t pts;
 };
 
-double avencode_cpu_ms(void)
+static double clock_ms(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
+
+double avencode_cpu_ms(void) { return clock_ms(CLOCK_PROCESS_CPUTIME_ID); }
+
+double avencode_wall_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
 
 const char *avencode_name(int i)
 {
@@ -71,7 +72,7 @@ static bool open_encoder(struct avencode *e, const struct setting *s, int width,
         av_opt_set(e->ctx->priv_data, "tune", "zerolatency", 0);
     } else {
         av_opt_set(e->ctx->priv_data, "usage", "realtime", 0);
-        av_opt_set_int(e->ctx->priv_data, "cpu-used", 9, 0);
+        av_opt_set_int(e->ctx->priv_data, "cpu-used", 8, 0);
         av_opt_set_int(e->ctx->priv_data, "lag-in-frames", 0, 0);
         av_opt_set_int(e->ctx->priv_data, "crf", s->quality[point], 0);
     }
@@ -96,7 +97,8 @@ struct avencode *avencode_new(const char *name, int width, int height, int point
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
         if (!strcmp(settings[i].name, name))
             s = &settings[i];
-    struct avencode *e = s && point < POINTS ? calloc(1, sizeof *e) : NULL;
+    av_log_set_level(AV_LOG_ERROR);
+    struct avencode *e = s && point < AVENCODE_POINTS ? calloc(1, sizeof *e) : NULL;
     if (!e)
         return NULL;
     e->frame = av_frame_alloc();
@@ -145,7 +147,7 @@ static struct picture *decode(struct avencode *e)
 }
 
 struct picture *avencode_run(struct avencode *e, const struct picture *pic, size_t *bytes,
-                             double *cpu_ms)
+                             double *cpu_ms, double *wall_ms)
 {
     if (av_frame_make_writable(e->frame) < 0)
         return NULL;
@@ -155,11 +157,12 @@ struct picture *avencode_run(struct avencode *e, const struct picture *pic, size
                    pic->plane[i] + (ptrdiff_t)y * pic->stride[i],
                    (size_t)picture_row_bytes(pic->fmt, pic->width, i));
     e->frame->pts = e->pts++;
-    double start = avencode_cpu_ms();
+    double start = avencode_cpu_ms(), since = avencode_wall_ms();
     int rc = avcodec_send_frame(e->ctx, e->frame);
     if (rc >= 0)
         rc = avcodec_receive_packet(e->ctx, e->packet);
     *cpu_ms = avencode_cpu_ms() - start;
+    *wall_ms = avencode_wall_ms() - since;
     if (rc < 0)
         return NULL;
     *bytes = (size_t)e->packet->size;

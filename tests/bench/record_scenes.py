@@ -1,19 +1,21 @@
 #!/usr/bin/python3
 """Records what screens do, from Xvfb, losslessly, once: the clips of bench_screen.
 
-    record_scenes.py [--size 1920x1080] [--pictures 60] [--again] DIR
+    record_scenes.py [--size 1920x1080] [--pictures 40] [--scenes NAME,…] [--again] DIR
 
-Writes DIR/SIZE/SCENE.nut (FFV1, BGR0, 30 a second). Xvfb keeps its screen in a file (-fbdir),
+Writes DIR/SIZE/SCENE.nut (FFV1, BGR0, 30 a second), and DIR/SIZE/version: clips of another version of
+the scenes, or of fewer pictures, are recorded anew. Xvfb keeps its screen in a file (-fbdir),
 which is read once what was asked for stands there, so that a clip has no picture twice and none
 half drawn, whatever the machine does meanwhile. Exit status 77: a program is missing.
 
     still      a desktop: two terminals full of text
     typing     a letter each third picture in one of them, ten a second
-    terminal   xterm over the whole screen: four lines a picture, 120 a second
+    terminal   a window of 106 columns and 43 rows (at 1080p): four lines a picture, 120 a second
+    terminal-full  the same over the whole screen
     page       an antialiased page of text and pictures, 20 pixels a picture
-    drag       a terminal dragged over the desktop
+    drag       a terminal of 64 columns and 20 rows dragged over another
     switch     two windows over the whole screen, one raised each tenth picture
-    film       a film-like clip of 2/3 of the screen's size on the desktop
+    film       a film-like clip on the whole screen
 """
 import argparse
 import os
@@ -26,6 +28,7 @@ import tempfile
 import time
 
 FPS = 30
+VERSION = 3  # of what the scenes show
 WORDS = ("the of and a to in is you that it he was for on are as with his they at be this have from "
          "or one had by word but not what all were we when your can said there use an each which she "
          "encoder picture socket buffer thread packet static return struct const void int").split()
@@ -159,29 +162,40 @@ def typing(screen, rng, n):
         yield last
 
 
-def terminal(screen, rng, n):
-    out = screen.terminal(0, 0, screen.width + 16, screen.height + 20, "terminal")
-    for _ in range(screen.height // 12):
-        out.write(terminal_line(rng, screen.width // 10) + "\r\n")
+def scrolling(screen, rng, n, out, columns, rows):
+    """120 lines a second in a terminal."""
+    for _ in range(rows * 3 // 2):
+        out.write(terminal_line(rng, columns) + "\r\n")
     last = screen.settled(limit=6)
     for _ in range(n):
-        out.write("".join(terminal_line(rng, screen.width // 10) + "\r\n" for _ in range(120 // FPS)))
+        out.write("".join(terminal_line(rng, columns) + "\r\n" for _ in range(120 // FPS)))
         last = screen.settled(last)
         yield last
+
+
+def terminal(screen, rng, n):
+    columns, rows = screen.width // 18, screen.height // 25
+    out = screen.terminal(screen.width // 30, screen.height // 20, columns * 8, rows * 17, "terminal")
+    yield from scrolling(screen, rng, n, out, columns, rows)
+
+
+def terminal_full(screen, rng, n):
+    out = screen.terminal(0, 0, screen.width + 16, screen.height + 20, "terminal")
+    yield from scrolling(screen, rng, n, out, screen.width // 10, screen.height // 17)
 
 
 def make_page(screen, rng, height):
     """One tall page by ImageMagick: paragraphs, headings and a picture in between."""
     w, parts = screen.width, []
-    text_w = w * 2 // 3
+    text_w = w * 3 // 4
     for i in range(height // 900 + 2):
         name = os.path.join(screen.work, "part%d.miff" % i)
-        # Several captions: ImageMagick's usual limits refuse a long one.
+        # Several captions: ImageMagick's usual limits refuse a long one. Together some 17 lines.
         texts = []
-        for _ in range(3):
-            texts += ["caption:" + " ".join(rng.choice(WORDS) for _ in range(text_w // 10))]
+        for _ in range(text_w // 260):
+            texts += ["caption:" + " ".join(rng.choice(WORDS) for _ in range(105))]
         subprocess.run(["convert", "-size", "%dx" % text_w, "-background", "white", "-fill", "#202020",
-                        "-font", "DejaVu-Sans", "-pointsize", "16", *texts, "-append",
+                        "-font", "DejaVu-Sans", "-pointsize", "15", *texts, "-append",
                         "-gravity", "north", "-extent", "%dx500" % w,
                         "(", "-size", "%dx400" % (w // 2), "plasma:seagreen-goldenrod", "-seed",
                         str(i), "-blur", "0x1", "-background", "white", "-extent", "%dx420" % w, ")",
@@ -218,16 +232,20 @@ def page(screen, rng, n):
 
 
 def drag(screen, rng, n):
-    desktop(screen, rng)
-    top = screen.terminal(60, 60, screen.width // 3, screen.height // 2, "dragged",
-                          ("#f0f0c0", "#203050"))
-    for _ in range(screen.height // 17):
-        top.write(text_line(rng, screen.width // 30) + "\r\n")
+    w, h = screen.width, screen.height
+    below = screen.terminal(w // 30, h // 20, w * 9 // 20, h * 8 // 10, "below", ("#202020", "#fcfcfc"))
+    for _ in range(h // 17):
+        below.write(text_line(rng, w // 24) + "\r\n")
+    screen.settled()
+    columns, rows = w // 30, h // 54
+    top = screen.terminal(60, 60, columns * 8, rows * 17, "dragged", ("#f0f0c0", "#203050"))
+    for _ in range(rows + 2):
+        top.write(text_line(rng, columns * 3 // 4) + "\r\n")
     last, win = screen.settled(), screen.window("dragged")
     x = y = 60
     for i in range(n):
-        x, y = x + 9 + i % 5, y + 3 + i % 3
-        if x + screen.width // 3 > screen.width or y + screen.height // 2 > screen.height:
+        x, y = x + 7 + i % 4, y + 2 + i % 3
+        if x + columns * 8 > w or y + rows * 17 > h:
             x = y = 60
         screen.xdotool("windowmove", win, x, y)
         last = screen.settled(last)
@@ -253,29 +271,19 @@ def switch(screen, rng, n):
 
 def film(screen, rng, n):
     """A zoom with grain: camera pictures are not free to ship, and this is as hard for motion."""
-    desktop(screen, rng)
-    base = screen.settled()
-    w, h = screen.width * 2 // 3 & ~1, screen.height * 2 // 3 & ~1
-    source = ("mandelbrot=size=%dx%d:rate=%d:start_scale=0.3:end_scale=0.02:end_pts=90:maxiter=200" %
-              (w + 64, h + 64, FPS))
+    w, h = screen.width, screen.height
+    source = ("mandelbrot=size=%dx%d:rate=%d:start_scale=0.3:end_scale=0.005:end_pts=90:maxiter=200" %
+              (w, h, FPS))
     clip = subprocess.Popen(
         ["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", source, "-vf",
-         "gblur=sigma=1.2,crop=%d:%d:'32+20*sin(n/9)':'32+14*cos(n/7)',noise=alls=6:allf=t" % (w, h),
-         "-frames:v", str(n), "-f", "rawvideo", "-pix_fmt", "bgr0", "-"], stdout=subprocess.PIPE)
-    x0, y0, line = (screen.width - w) // 2, (screen.height - h) // 2, screen.width * 4
-
-    def composed():
-        for _ in range(n):
-            data, picture = clip.stdout.read(w * h * 4), bytearray(base)
-            for y in range(h):
-                at = (y0 + y) * line + x0 * 4
-                picture[at:at + w * 4] = data[y * w * 4:(y + 1) * w * 4]
-            yield bytes(picture)
-    yield from shown(screen, composed(), SHOW)
+         "gblur=sigma=0.7,noise=alls=5:allf=t:all_seed=1", "-frames:v", str(n), "-f", "rawvideo",
+         "-pix_fmt", "bgr0", "-"], stdout=subprocess.PIPE)
+    yield from shown(screen, (clip.stdout.read(w * h * 4) for _ in range(n)), SHOW)
     clip.wait()
 
 
-SCENES = {f.__name__: f for f in (still, typing, terminal, page, drag, switch, film)}
+SCENES = {f.__name__.replace("_", "-"): f
+          for f in (still, typing, terminal, terminal_full, page, drag, switch, film)}
 SHOW = os.environ.get("XSHOW", "xshow")
 
 
@@ -292,10 +300,24 @@ def record(name, directory, width, height, pictures):
             screen.close()
 
 
+def forget_others(directory, version):
+    """Removes clips of another version."""
+    path = os.path.join(directory, "version")
+    if os.path.exists(path):
+        with open(path, encoding="ascii") as f:
+            if f.read() == version:
+                return
+    for name in os.listdir(directory):
+        if name.endswith(".nut"):
+            os.remove(os.path.join(directory, name))
+    with open(path, "w", encoding="ascii") as f:
+        f.write(version)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--again", action="store_true", help="also where a clip is there already")
     parser.add_argument("--scenes", default=",".join(SCENES))
     parser.add_argument("directory")
@@ -307,6 +329,7 @@ def main():
     width, height = map(int, args.size.split("x"))
     directory = os.path.join(args.directory, args.size)
     os.makedirs(directory, exist_ok=True)
+    forget_others(directory, "%d %d\n" % (VERSION, args.pictures))
     for name in args.scenes.split(","):
         if args.again or not os.path.exists(os.path.join(directory, name + ".nut")):
             print("recording %s at %s" % (name, args.size), file=sys.stderr)
