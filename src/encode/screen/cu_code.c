@@ -61,14 +61,19 @@ struct coded_block {
     int nonzero;
 };
 
-/* 1/512 of a step that is added before rounding: screens have larger levels than film. */
-static int rounding(bool intra) { return intra ? 200 : 130; }
+/* 1/512 of a step that is added before rounding: screens have larger levels than film. Less where
+ * bytes are so short that the QP alone does not save enough. */
+static int rounding(const struct coder *c, bool intra)
+{
+    bool coarse = c->qp >= 44;
+    return intra ? coarse ? 160 : 200 : coarse ? 110 : 130;
+}
 
 static int quantize(const struct coder *c, const int16_t *coef, int16_t *level, int log2,
                     bool chroma, bool intra)
 {
     int shift = 14 + c->quant.per[chroma] + 7 - log2;
-    int offset = rounding(intra) << (shift - 9);
+    int offset = rounding(c, intra) << (shift - 9);
     return c->k->quantize(coef, level, 1 << (2 * log2), c->quant.forward[chroma], offset, shift);
 }
 
@@ -120,7 +125,7 @@ static bool code_four(struct coder *c, bool chroma, bool intra, const uint8_t *s
                       uint8_t *rec, int stride, int16_t *level, bool *tskip)
 {
     int shift = 19 + c->quant.per[chroma];
-    struct quant4 q = {c->quant.forward[chroma], rounding(intra) << (shift - 9), shift,
+    struct quant4 q = {c->quant.forward[chroma], rounding(c, intra) << (shift - 9), shift,
                        c->quant.scale[chroma], c->lambda};
     struct coded4 out;
     c->k->code4(src, src_stride, rec, stride, intra && !chroma, &q, &out);
