@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "transport/ice.h"
+#include "transport/ice_direct.h"
 #include "transport/udp_segment.h"
 
 #include <agent.h>
@@ -58,6 +59,8 @@ struct nice {
     int direct_fd;           /* borrows; -1: relayed, or not known: libnice sends */
     struct sockaddr_storage direct_to;
     socklen_t direct_to_len;
+    GSocket *direct_socket; /* owns a reference: its descriptor is that of direct */
+    struct ice_direct *direct;
     int64_t consent_lost_us; /* the last time; 0: never */
     int rounds;              /* in a row without an answer */
     /* What came before the peer's credentials. */
@@ -66,6 +69,59 @@ struct nice {
 };
 
 static struct nice *nice_of(struct ice *ice) { return (struct nice *)ice; }
+
+/* --- the selected pair's socket --- */
+
+static void on_direct(void *ctx, uint8_t *data, size_t len)
+{
+    struct nice *n = ctx;
+    if (!n->closed)
+        n->config.on_packet(n->config.ctx, data, len);
+}
+
+static void drop_direct(struct nice *n)
+{
+    ice_direct_free(&n->direct);
+    g_clear_object(&n->direct_socket);
+}
+
+static bool same_port(int fd, const NiceAddress *base)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof own;
+    NiceAddress address;
+    if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
+        return false;
+    nice_address_init(&address);
+    nice_address_set_from_sockaddr(&address, (const struct sockaddr *)&own);
+    return nice_address_get_port(&address) == nice_address_get_port(base);
+}
+
+/* Host and reflexive pairs have a UDP socket of their own; what is relayed has to be wrapped for
+ * its TURN server, which libnice does. */
+static void find_direct(struct nice *n)
+{
+    NiceCandidate *l, *r;
+    n->direct_known = true;
+    n->direct_fd = -1;
+    drop_direct(n);
+    if (!nice_agent_get_selected_pair(n->agent, n->stream, 1, &l, &r)) {
+        n->direct_known = false;
+        return;
+    }
+    if (l->type == NICE_CANDIDATE_TYPE_RELAYED || l->transport != NICE_CANDIDATE_TRANSPORT_UDP)
+        return;
+    GSocket *s = nice_agent_get_selected_socket(n->agent, n->stream, 1);
+    if (!s || !same_port(g_socket_get_fd(s), &l->base_addr))
+        return;
+    memset(&n->direct_to, 0, sizeof n->direct_to);
+    nice_address_copy_to_sockaddr(&r->addr, (struct sockaddr *)&n->direct_to);
+    n->direct_to_len = nice_address_ip_version(&r->addr) == 6 ? sizeof(struct sockaddr_in6)
+                                                             : sizeof(struct sockaddr_in);
+    n->direct_fd = g_socket_get_fd(s);
+    n->direct_socket = g_object_ref(s);
+    n->direct = ice_direct_new(loop_context(n->config.loop), n->direct_fd, on_direct, n);
+}
 
 /* --- signals; all come on the loop's thread, outside libnice's lock --- */
 
@@ -150,6 +206,7 @@ static void on_state_changed(NiceAgent *agent, guint stream, guint component, gu
     case NICE_COMPONENT_STATE_READY:
         if (!n->connected) {
             n->connected = true;
+            find_direct(n);
             n->config.on_state(n->config.ctx, ICE_CONNECTED);
         }
         break;
@@ -168,7 +225,8 @@ static void on_new_pair(NiceAgent *agent, guint stream, guint component, NiceCan
                         NiceCandidate *remote, struct nice *n)
 {
     (void)agent, (void)stream, (void)component, (void)local, (void)remote;
-    n->direct_known = false;
+    if (!n->closed)
+        find_direct(n);
 }
 
 static void on_receive(NiceAgent *agent, guint stream, guint component, guint len, gchar *buf,
@@ -408,41 +466,6 @@ static int nice_send(struct ice *ice, const uint8_t *data, size_t len)
     return sent > 0 ? sent : ERR_IO; /* no sentence: it is counted, in a packet path */
 }
 
-static bool same_port(int fd, const NiceAddress *base)
-{
-    struct sockaddr_storage own = {0};
-    socklen_t len = sizeof own;
-    NiceAddress address;
-    if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
-        return false;
-    nice_address_init(&address);
-    nice_address_set_from_sockaddr(&address, (const struct sockaddr *)&own);
-    return nice_address_get_port(&address) == nice_address_get_port(base);
-}
-
-/* Host and reflexive pairs have a UDP socket of their own; what is relayed has to be wrapped for
- * its TURN server, which libnice does. */
-static void find_direct(struct nice *n)
-{
-    NiceCandidate *l, *r;
-    n->direct_known = true;
-    n->direct_fd = -1;
-    if (!nice_agent_get_selected_pair(n->agent, n->stream, 1, &l, &r)) {
-        n->direct_known = false;
-        return;
-    }
-    if (l->type == NICE_CANDIDATE_TYPE_RELAYED || l->transport != NICE_CANDIDATE_TRANSPORT_UDP)
-        return;
-    GSocket *s = nice_agent_get_selected_socket(n->agent, n->stream, 1);
-    if (!s || !same_port(g_socket_get_fd(s), &l->base_addr))
-        return;
-    memset(&n->direct_to, 0, sizeof n->direct_to);
-    nice_address_copy_to_sockaddr(&r->addr, (struct sockaddr *)&n->direct_to);
-    n->direct_to_len = nice_address_ip_version(&r->addr) == 6 ? sizeof(struct sockaddr_in6)
-                                                             : sizeof(struct sockaddr_in);
-    n->direct_fd = g_socket_get_fd(s);
-}
-
 static int nice_send_segments(struct ice *ice, const uint8_t *data, size_t len, size_t segment)
 {
     struct nice *n = nice_of(ice);
@@ -525,6 +548,7 @@ static void nice_close(struct ice *ice)
 {
     struct nice *n = nice_of(ice);
     n->closed = true;
+    drop_direct(n);
     nice_agent_attach_recv(n->agent, n->stream, 1, NULL, NULL, NULL);
     g_signal_handlers_disconnect_by_data(n->agent, n);
     loop_post(n->config.loop, close_later, n); /* we may be inside one of the agent's callbacks */

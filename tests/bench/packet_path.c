@@ -9,9 +9,9 @@
  * done inside the send call, and counts there.
  *
  * What is allocated: by hevcast two blocks for each picture that is received (an access unit, which goes on
- * to other threads), and a slot of a ring the first time that it is used. By libraries, for each time
- * that the loop wakes, at most one for each socket: GLib makes a GError of "would block" when libnice has read
- * all there was (g_socket_receive_message). And for libnice's timers and checks of consent. */
+ * to other threads), and a slot of a ring the first time that it is used. By libraries, for libnice's timers and
+ * checks of consent; and GLib makes a GError of "would block" each time that libnice reads a socket, which it
+ * does for what is no media, and in one turn of 128 (transport/ice_direct.c). */
 #include "../unit/transport/netns.h"
 #include "../unit/transport/pair.h"
 
@@ -333,9 +333,9 @@ static int soak(int seconds)
     bool flat = after < before + 400000 + slots;
     if (!flat)
         printf("FAILED: the heap grew\n");
-    /* ours: two a picture; in a short run the first use of slots comes on top. theirs: two sockets. */
+    /* ours: two a picture; in a short run the first use of slots comes on top. */
     bool few = ours <= 4 * pictures + (seconds >= 60 ? 0 : RING_PACKETS) &&
-               theirs <= 2 * wakes + 100 * seconds;
+               theirs <= wakes / 32 + 100 * seconds;
     if (!few)
         printf("FAILED: packets allocate\n");
     close_stream();

@@ -7,8 +7,8 @@
 As it is in Debian 12 (1.22): rtpgccbwe is not there (it came with gst-plugins-rs), so the rate is what the program
 sets, as of one who knows his line: 80 % of the link, 60 to 67 % where packets are lost, which leaves room for
 retransmissions. NACK and RTX are on at both ends (do-nack; the answer has a=rtpmap:97 rtx and an FID group); the
-receiver's jitter buffer has its default of 200 ms, which is also the time that a retransmission has: with 5 % loss both
-ways one in some 500 losses is not repaired in it. It delays nothing that arrives in order. The logs are those of scene_send and
+receiver's jitter buffer has its default of 200 ms, which is also the time that a retransmission has; it
+delays nothing that arrives in order. The logs are those of scene_send and
 scene_recv. The receiver asks for a key frame (at most every 200 ms) while references are missing, and shows
 nothing meanwhile, as a decoder would.
 """

@@ -5,8 +5,7 @@
 
 scene_send and scene_recv (the public library, without encoder and decoder) in the lab: 2 % of the packets are
 lost in both directions, the round trip is 40 ms. Sampled each second: resident memory, and all allocations of both
-processes, all threads (alloc_count). Some are made for each picture (an access unit), and for each time that the loop
-wakes (GLib makes a GError of "would block" when a socket was read empty), which is less often than packets come;
+processes, all threads (alloc_count). Some are made for each picture (an access unit), some by the timers of libnice;
 one for each packet would show.
 """
 import argparse
@@ -90,7 +89,7 @@ def main():
             env.check(late < early * 1.02 + 1024,
                       f"{name}: memory is flat: {early:.0f} kB in the first third, {late:.0f} in the last, at "
                       f"most {max(kb[name])}")
-            env.check(n / packets < 0.5,
+            env.check(n / packets < 0.2,
                       f"{name}: {n / packets:.3f} allocations a packet, {n / m['sent']:.1f} a picture, "
                       f"{n / passed:.0f} a second; {m[name]['cpu'] * 100:.1f} % of a core")
         m["packets"], m["seconds"] = packets, passed
