@@ -87,8 +87,14 @@ c.fillStyle = '#678';
 c.fillRect(0, 0, W, H);
 const draw = () => {
   const t = wall();
-  c.drawImage(lines, 0, (number * 8) % (97 * 16 - 640), 560, 640, 20, 50, 560, 640);
-  c.drawImage(noise, Math.random() * 384 | 0, Math.random() * 664 | 0, 640, 360, 610, 120, 640, 360);
+  if (KEYS_S) {
+    c.fillStyle = '#fff';
+    c.font = '20px monospace';
+    c.fillText('x', 40 + number * 12 % 1200, 400);
+  } else {
+    c.drawImage(lines, 0, (number * 8) % (97 * 16 - 640), 560, 640, 20, 50, 560, 640);
+    c.drawImage(noise, Math.random() * 384 | 0, Math.random() * 664 | 0, 640, 360, 610, 120, 640, 360);
+  }
   number++;
   let bits = BigInt(number) << 32n | BigInt(Math.round(t - begin));
   for (let i = 0; i < BITS; i++) {
@@ -96,7 +102,7 @@ const draw = () => {
     c.fillRect(i * BLOCK, 0, BLOCK, 2 * BLOCK);
   }
 };
-setInterval(draw, 1000 / 30);
+setInterval(draw, KEYS_S ? KEYS_S * 1000 : 1000 / 30);
 window.pc = new RTCPeerConnection();
 const track = canvas.captureStream(30).getVideoTracks()[0];
 track.contentHint = 'detail';
@@ -223,10 +229,9 @@ class Peer:
         self.pairs = []
 
     def sender(self, env, side, log, _start_bps, options):
-        if "keys" in options:
-            raise lib.Failed("a canvas has no keystrokes in this bench")
+        keys_s = options.get("keys", 0)
         self.send = Page(env, side, log)
-        self.offer = self.send.evaluate(f"const CODECS = {list(CODECS)};" + SEND)
+        self.offer = self.send.evaluate(f"const CODECS = {list(CODECS)}, KEYS_S = {keys_s};" + SEND)
         return self.send.proc, "page"
 
     def receiver(self, env, side, _url, log, _options):

@@ -134,6 +134,30 @@ static srtp_t other(const uint8_t *key, srtp_ssrc_type_t type)
     return out;
 }
 
+/* Ours, one that seals like ours, and libsrtp at the other end. */
+struct both {
+    struct srtp_keys keys;
+    struct srtp_link *l;
+    srtp_t to, like, from;
+};
+
+static void open_both(struct both *b)
+{
+    b->keys = master();
+    b->to = other(b->keys.local, ssrc_any_inbound);
+    b->like = other(b->keys.local, ssrc_any_outbound);
+    b->from = other(b->keys.remote, ssrc_any_outbound);
+    assert_int_equal(srtp_link_new(&b->l, &b->keys), 0);
+}
+
+static void close_both(struct both *b)
+{
+    srtp_dealloc(b->to);
+    srtp_dealloc(b->like);
+    srtp_dealloc(b->from);
+    srtp_link_free(&b->l);
+}
+
 /* Headers of all shapes: CSRCs, extensions, no payload. */
 static size_t shaped(uint8_t *out, uint16_t seq, uint32_t ssrc, uint32_t shape)
 {
@@ -156,46 +180,37 @@ static size_t shaped(uint8_t *out, uint16_t seq, uint32_t ssrc, uint32_t shape)
 static void libsrtp_agrees_on_rtp(void **state)
 {
     (void)state;
-    struct srtp_keys keys = master();
-    struct srtp_link *l;
-    srtp_t to = other(keys.local, ssrc_any_inbound), like = other(keys.local, ssrc_any_outbound),
-           from = other(keys.remote, ssrc_any_outbound);
-    assert_int_equal(srtp_link_new(&l, &keys), 0);
+    struct both b;
+    open_both(&b);
     uint8_t plain[1400], ours[1400], theirs[1400];
     for (uint32_t i = 65000; i < 300000; i += i % 65536 > 65400 || i % 65536 < 200 ? 1 : 389) {
         for (uint32_t ssrc = SSRC; ssrc < SSRC + 3; ssrc++) { /* media, RTX, FEC */
             size_t len = shaped(plain, (uint16_t)(i + ssrc), ssrc, i);
             memcpy(ours, plain, len);
             memcpy(theirs, plain, len);
-            int n = srtp_link_protect_rtp(l, ours, len), m = (int)len;
-            assert_int_equal(srtp_protect(like, theirs, &m), srtp_err_status_ok);
+            int n = srtp_link_protect_rtp(b.l, ours, len), m = (int)len;
+            assert_int_equal(srtp_protect(b.like, theirs, &m), srtp_err_status_ok);
             assert_int_equal(n, m);
             assert_memory_equal(ours, theirs, (size_t)n);
-            assert_int_equal(srtp_unprotect(to, ours, &m), srtp_err_status_ok);
+            assert_int_equal(srtp_unprotect(b.to, ours, &m), srtp_err_status_ok);
             assert_int_equal(m, len);
             assert_memory_equal(ours, plain, len);
 
             memcpy(theirs, plain, len);
             m = (int)len;
-            assert_int_equal(srtp_protect(from, theirs, &m), srtp_err_status_ok);
-            assert_int_equal(srtp_link_unprotect_rtp(l, theirs, (size_t)m), len);
+            assert_int_equal(srtp_protect(b.from, theirs, &m), srtp_err_status_ok);
+            assert_int_equal(srtp_link_unprotect_rtp(b.l, theirs, (size_t)m), len);
             assert_memory_equal(theirs, plain, len);
         }
     }
-    srtp_dealloc(to);
-    srtp_dealloc(like);
-    srtp_dealloc(from);
-    srtp_link_free(&l);
+    close_both(&b);
 }
 
 static void libsrtp_agrees_on_rtcp(void **state)
 {
     (void)state;
-    struct srtp_keys keys = master();
-    struct srtp_link *l;
-    srtp_t to = other(keys.local, ssrc_any_inbound), like = other(keys.local, ssrc_any_outbound),
-           from = other(keys.remote, ssrc_any_outbound);
-    assert_int_equal(srtp_link_new(&l, &keys), 0);
+    struct both b;
+    open_both(&b);
     for (uint32_t i = 0; i < 3000; i++) {
         uint8_t plain[700], ours[700], theirs[700];
         size_t len = 8 + 4 * (i % 150);
@@ -206,26 +221,23 @@ static void libsrtp_agrees_on_rtcp(void **state)
         wr_be32(plain + 4, SSRC + i % 4);
         memcpy(ours, plain, len);
         memcpy(theirs, plain, len);
-        int n = srtp_link_protect_rtcp(l, ours, len), m = (int)len;
-        assert_int_equal(srtp_protect_rtcp(like, theirs, &m), srtp_err_status_ok);
+        int n = srtp_link_protect_rtcp(b.l, ours, len), m = (int)len;
+        assert_int_equal(srtp_protect_rtcp(b.like, theirs, &m), srtp_err_status_ok);
         assert_int_equal(n, m);
         assert_memory_equal(ours, theirs, (size_t)n);
-        assert_int_equal(srtp_unprotect_rtcp(to, ours, &m), srtp_err_status_ok);
+        assert_int_equal(srtp_unprotect_rtcp(b.to, ours, &m), srtp_err_status_ok);
         assert_int_equal(m, len);
         assert_memory_equal(ours, plain, len);
 
         memcpy(theirs, plain, len);
         m = (int)len;
-        assert_int_equal(srtp_protect_rtcp(from, theirs, &m), srtp_err_status_ok);
+        assert_int_equal(srtp_protect_rtcp(b.from, theirs, &m), srtp_err_status_ok);
         memcpy(ours, theirs, (size_t)m);
-        assert_int_equal(srtp_link_unprotect_rtcp(l, theirs, (size_t)m), len);
+        assert_int_equal(srtp_link_unprotect_rtcp(b.l, theirs, (size_t)m), len);
         assert_memory_equal(theirs, plain, len);
-        assert_int_equal(srtp_link_unprotect_rtcp(l, ours, (size_t)m), ERR_PROTOCOL); /* again */
+        assert_int_equal(srtp_link_unprotect_rtcp(b.l, ours, (size_t)m), ERR_PROTOCOL); /* again */
     }
-    srtp_dealloc(to);
-    srtp_dealloc(like);
-    srtp_dealloc(from);
-    srtp_link_free(&l);
+    close_both(&b);
 }
 
 /* --- the index and the window --- */
