@@ -221,23 +221,23 @@ static void adapt(const struct rows *r, struct row *row, int x, int y, double us
                   double estimated)
 {
     const struct rows_job *job = r->job;
-    if (used < 0.1 * job->budget || estimated < 64)
+    if (used < 0.05 * job->budget || estimated < 64)
         return;
     double ratio = used / estimated;
     ratio = ratio < 0.5 ? 0.5 : ratio > 3 ? 3 : ratio;
     struct rate_work left = left_at(r, x, y);
     double all = used + ratio * rate_estimate(job->rate, &left, row->qp);
-    if (all <= 1.02 * job->budget) {
-        if (all < 0.9 * job->budget && row->qp > RATE_QP_MIN)
+    if (all <= job->budget) {
+        if (all < 0.9 * job->budget && used > 0.2 * job->budget && row->qp > RATE_QP_MIN)
             row->qp--;
         return;
     }
     /* From lossless to what fits, else by small steps: a cell at a time should look alike. */
     bool lossless = row->qp == RATE_LOSSLESS;
     int qp = lossless ? RATE_QP_MIN : row->qp;
-    int most = lossless ? row->coder.qp_before + 25 : qp + 1;
+    int most = lossless ? row->coder.qp_before + 25 : qp + (all > 1.2 * job->budget ? 2 : 1);
     while (qp < RATE_QP_MAX && qp < most &&
-           used + ratio * rate_estimate(job->rate, &left, qp) > job->budget)
+           used + ratio * rate_estimate(job->rate, &left, qp) > 0.97 * job->budget)
         qp++;
     row->qp = qp;
 }
