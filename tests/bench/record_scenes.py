@@ -28,7 +28,7 @@ import tempfile
 import time
 
 FPS = 30
-VERSION = 3  # of what the scenes show
+VERSION = 4  # of what the scenes show
 WORDS = ("the of and a to in is you that it he was for on are as with his they at be this have from "
          "or one had by word but not what all were we when your can said there use an each which she "
          "encoder picture socket buffer thread packet static return struct const void int").split()
@@ -272,11 +272,11 @@ def switch(screen, rng, n):
 def film(screen, rng, n):
     """A zoom with grain: camera pictures are not free to ship, and this is as hard for motion."""
     w, h = screen.width, screen.height
-    source = ("mandelbrot=size=%dx%d:rate=%d:start_scale=0.3:end_scale=0.005:end_pts=90:maxiter=200" %
+    source = ("mandelbrot=size=%dx%d:rate=%d:start_scale=0.3:end_scale=0.003:end_pts=90:maxiter=200" %
               (w, h, FPS))
     clip = subprocess.Popen(
         ["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", source, "-vf",
-         "gblur=sigma=0.7,noise=alls=5:allf=t:all_seed=1", "-frames:v", str(n), "-f", "rawvideo",
+         "gblur=sigma=0.5,noise=alls=5:allf=t:all_seed=1", "-frames:v", str(n), "-f", "rawvideo",
          "-pix_fmt", "bgr0", "-"], stdout=subprocess.PIPE)
     yield from shown(screen, (clip.stdout.read(w * h * 4) for _ in range(n)), SHOW)
     clip.wait()
