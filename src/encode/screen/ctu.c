@@ -92,9 +92,12 @@ static void code_leaf(struct coder *c, int x, int y, int log2)
     uint32_t intra_cost = UINT32_MAX, inter_cost = UINT32_MAX, lambda = mode_lambda(c);
     if (!c->key)
         cu.mv = best_vector(c, &cu, &inter_cost);
+    /* Drawn, and by far not flat: in a key frame no mode of the whole would do. */
+    bool drawn = log2 == 3 && c->activity[(y >> 3) * c->g->w8 + (x >> 3)] > EDGE_ACTIVITY &&
+                 c->key && is_drawn(c, x, y);
     if (inter_cost <= 2 * lambda) { /* nothing differs */
         cu.inter = true;
-    } else {
+    } else if (!drawn) {
         bool many = log2 > 3 && !c->lossless;
         struct intra_edges e;
         cu_edges(c, 0, x, y, 1 << log2, &e);
@@ -105,7 +108,7 @@ static void code_leaf(struct coder *c, int x, int y, int log2)
     if (cu.inter)
         inter_code_vector(c, &cu);
     uint32_t cost = cu.inter ? inter_cost : intra_cost;
-    if (log2 == 3 && cost > 6 * lambda && is_drawn(c, x, y)) {
+    if (drawn || (log2 == 3 && cost > 6 * lambda && is_drawn(c, x, y))) {
         cu.nxn = !cu.inter;
         cu.split = !cu.inter || !c->lossless;
     }
