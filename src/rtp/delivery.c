@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { SILENT_RTTS = 3, SILENT_US = 200000 };
+enum { SILENT_RTTS = 3, SILENT_US = 200000, HEARD_STEP_US = 100000 };
 
 static struct delivery_picture *find(struct delivery *d, uint64_t pic_id)
 {
@@ -76,36 +76,39 @@ void delivery_arrived(struct delivery *d, uint64_t pic_id)
         arrive(d, p);
 }
 
-void delivery_asked(struct delivery *d, uint64_t pic_id, int64_t now_us)
+void delivery_asked(struct delivery *d, uint64_t pic_id)
 {
     struct delivery_picture *p = find(d, pic_id);
     if (p)
-        p->asked_us = now_us;
+        p->asked_us = d->heard_us;
 }
 
 /* Is it there though feedback does not say so? The viewer must know that it misses something, by
  * what came after it, and have had the time to ask. */
-static bool unasked(struct delivery *d, struct delivery_picture *p, int64_t silent_us,
-                    int64_t now_us)
+static bool unasked(const struct delivery *d, struct delivery_picture *p, int64_t silent_us)
 {
     if (!p->ended || p->pic_id >= d->newest_arrived)
         return false;
     if (!p->passed_us)
-        p->passed_us = now_us;
+        p->passed_us = d->heard_us;
     int64_t last_us = p->asked_us > p->passed_us ? p->asked_us : p->passed_us;
-    return now_us - last_us >= silent_us;
+    return d->heard_us - last_us >= silent_us;
 }
 
 void delivery_tick(struct delivery *d, int64_t rtt_us, int64_t now_us)
 {
     int64_t silent_us = SILENT_RTTS * rtt_us + SILENT_US;
     bool open = false;
+    /* Reports are 50 to 250 ms apart; of a longer pause nobody knows what was lost in it. */
+    int64_t step_us = now_us - d->tick_us;
+    d->heard_us += step_us < 0 ? 0 : step_us > HEARD_STEP_US ? HEARD_STEP_US : step_us;
+    d->tick_us = now_us;
     if (d->oldest_open + DELIVERY_RING <= d->newest)
         d->oldest_open = d->newest - DELIVERY_RING + 1;
     for (uint64_t id = d->oldest_open; id <= d->newest; id++) {
         struct delivery_picture *p = find(d, id);
         bool purged = p && !p->ended && id < d->newest; /* the rest of it was never sent */
-        if (p && !p->arrived && !purged && unasked(d, p, silent_us, now_us))
+        if (p && !p->arrived && !purged && unasked(d, p, silent_us))
             arrive(d, p);
         open |= p && !p->arrived && !purged;
         if (!open)

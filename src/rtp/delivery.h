@@ -3,7 +3,8 @@
  *
  * A packet that feedback calls lost may have come all the same, by forward error correction, or in
  * a report that was lost itself. Whoever misses a packet goes on asking for it, so one that nobody
- * asks for during several round trips is taken to be there. */
+ * asks for during several round trips is taken to be there. Only the time counts in which the viewer
+ * was heard: while its feedback does not come through, its requests do not, either. */
 #ifndef HEVCAST_RTP_DELIVERY_H
 #define HEVCAST_RTP_DELIVERY_H
 
@@ -18,12 +19,15 @@ struct delivery_picture {
     bool irap, tracked, ended; /* all of its packets were sent */
     bool arrived, had;
     int sent, missing;        /* packets */
-    int64_t sent_us, asked_us; /* its last packet; when one of it was asked for last */
-    int64_t passed_us;         /* when feedback told first of something newer that arrived; 0: never */
+    int64_t sent_us;           /* its last packet */
+    /* Of the time in which the viewer was heard: when one of it was asked for last; when feedback told
+     * first of something newer that arrived; 0: never. */
+    int64_t asked_us, passed_us;
 };
 
 struct delivery {
     struct delivery_picture ring[DELIVERY_RING]; /* by pic_id */
+    int64_t tick_us, heard_us; /* the last tick; for how long the viewer was heard, by ticks */
     uint64_t newest, newest_arrived; /* newest_arrived: a packet of it */
     uint64_t oldest_open;      /* all before are had, or will never be */
     uint64_t news[DELIVERY_NEWS]; /* pictures that are had, not told of yet: a ring */
@@ -34,7 +38,7 @@ struct delivery {
 void delivery_sent(struct delivery *d, const struct access_unit *au, bool last, int64_t now_us);
 /* A packet of it arrived that had not before. */
 void delivery_arrived(struct delivery *d, uint64_t pic_id);
-void delivery_asked(struct delivery *d, uint64_t pic_id, int64_t now_us); /* by a NACK */
+void delivery_asked(struct delivery *d, uint64_t pic_id); /* by a NACK */
 /* Feedback came. */
 void delivery_tick(struct delivery *d, int64_t rtt_us, int64_t now_us);
 /* The next picture that the viewer turned out to have. */

@@ -55,7 +55,7 @@ static void ask_resend(struct video_sender *vs, uint16_t seq, int64_t now_us)
         return;
     }
     int64_t rtt = vs->stats.rtt_us ? vs->stats.rtt_us : UNKNOWN_RTT_US;
-    delivery_asked(&vs->delivery, e->au->pic_id, now_us);
+    delivery_asked(&vs->delivery, e->au->pic_id);
     /* It is on its way: a NACK that left before it arrived says nothing. */
     if (e->resend_waits || (e->resent_us && now_us - e->resent_us < rtt))
         return;

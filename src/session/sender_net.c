@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_COUNTED = 256, JOINING_US = 1500000 }; /* viewers that set the target */
+enum { MAX_COUNTED = 256, JOINING_US = 1500000, MEDIA_PERCENT = 97 }; /* viewers that set the target, of which */
 
 enum { ACK_AGAIN = 64 }; /* pictures; older ones are of no use beside newer ones */
 
@@ -178,8 +178,8 @@ void sender_update_target(struct hevcast_sender *s, int64_t now_us)
     if (n == 0 && joining > 0)
         known[n++] = joining;
     qsort(known, (size_t)n, sizeof known[0], compare_bps);
-    /* A twentieth is for repairs and reports. */
-    int64_t target = n > 0 ? known[(n - 1) / 4] / 20 * 19 : s->config.bitrate_bps;
+    /* The rest is for headers and reports; repairs are subtracted already. */
+    int64_t target = n > 0 ? known[(n - 1) / 4] / 100 * MEDIA_PERCENT : s->config.bitrate_bps;
     if (target > s->config.bitrate_bps)
         target = s->config.bitrate_bps;
     if (target < s->config.min_bitrate_bps)

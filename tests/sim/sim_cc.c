@@ -102,6 +102,7 @@ static void next_picture(struct world *w, struct flow *f)
         return;
     }
     bool key = f->f.key_wanted && w->now_us - f->key_us >= KEY_GAP_US;
+    /* 97 % is for media (session/sender_net.c), of which an encoder uses a little less. */
     double bytes = (double)estimate(f) * 0.95 / 8 / FPS * (0.7 + 0.6 * sim_random(&w->seed));
     if (key) {
         f->f.key_wanted = false;
@@ -174,7 +175,7 @@ static void converges(void **state)
         m = measure_for(&w, 25 * SECOND);
         report("10 Mb/s, 40 ms", seed, &w, &m);
         assert_true(m.use >= 0.9);
-        assert_true(m.p95_ms <= 40);
+        assert_true(m.p95_ms <= 25);
         close_world(&w);
     }
 }
@@ -268,7 +269,7 @@ static void idle_minute(void **state)
     }
 }
 
-/* Ten pairs: seven of them within 40:60 over a minute, on the mean within 42:58, and none far. */
+/* Ten pairs: nine of them within 40:60 over a minute, none far. (Of 90, two were outside, 37:63 the farthest.) */
 static void two_flows(void **state)
 {
     (void)state;
@@ -289,13 +290,13 @@ static void two_flows(void **state)
         report("two flows", seed, &w, &m);
         print_message("shares %.0f:%.0f\n", 100 * share, 100 * (1 - share));
         off += fabs(share - 0.5) / PAIRS;
-        unequal += share < 0.395 || share > 0.605;
-        assert_true(share >= 0.25 && share <= 0.75);
-        assert_true(m.use >= 0.85 && m.p95_ms <= 100);
+        unequal += share < 0.4 || share > 0.6;
+        assert_true(share >= 0.35 && share <= 0.65);
+        assert_true(m.use >= 0.88 && m.p95_ms <= 60);
         close_world(&w);
     }
     print_message("%d of %d pairs outside 40:60; %.0f %% off on the mean\n", unequal, PAIRS, 100 * off);
-    assert_true(unequal <= 3 && off <= 0.08);
+    assert_true(unequal <= 1 && off <= 0.07);
 }
 
 enum { LINKS = 200 };
@@ -339,8 +340,8 @@ static void random_links(void **state)
     print_message("%d links: use min %.2f p5 %.2f median %.2f; queue p95 median %.0f p95 %.0f max "
                   "%.0f ms\n", LINKS, use[0], use[LINKS / 20], use[LINKS / 2], delay[LINKS / 2],
                   delay[LINKS * 19 / 20], delay[LINKS - 1]);
-    assert_true(use[0] >= 0.4 && use[LINKS / 20] >= 0.6 && use[LINKS / 2] >= 0.85);
-    assert_true(delay[LINKS / 2] <= 60 && delay[LINKS * 19 / 20] <= 150);
+    assert_true(use[0] >= 0.7 && use[LINKS / 20] >= 0.85 && use[LINKS / 2] >= 0.9);
+    assert_true(delay[LINKS / 2] <= 50 && delay[LINKS * 19 / 20] <= 120);
 }
 
 int main(void)

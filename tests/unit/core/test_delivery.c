@@ -69,23 +69,48 @@ static void test_loss(void **state)
     assert_int_equal(next(d), 3);
 }
 
+/* Reports each 50 ms, from one time to the other. */
+static void hear(struct delivery *d, int64_t from_us, int64_t to_us)
+{
+    for (int64_t t = from_us; t <= to_us; t += 50000)
+        delivery_tick(d, RTT_US, t);
+}
+
 /* Forward error correction: feedback never says that the packet came, but nobody asks for it. */
 static void test_silence(void **state)
 {
     struct delivery *d = *state;
     sent(d, 1, 0, 2, 0);
     arrived(d, 1, 1);
-    delivery_tick(d, RTT_US, 10 * SILENT_US);
+    hear(d, 0, 2 * SILENT_US);
     assert_int_equal(next(d), 0); /* nothing came after: the viewer cannot know that it misses it */
-    sent(d, 2, 1, 1, 10 * SILENT_US);
+    sent(d, 2, 1, 1, 2 * SILENT_US);
     arrived(d, 2, 1);
-    delivery_tick(d, RTT_US, 11 * SILENT_US);
-    delivery_asked(d, 1, 11 * SILENT_US + SILENT_US / 2);
-    delivery_tick(d, RTT_US, 12 * SILENT_US);
+    hear(d, 2 * SILENT_US, 2 * SILENT_US + SILENT_US / 2);
+    delivery_asked(d, 1);
+    hear(d, 2 * SILENT_US + SILENT_US / 2, 3 * SILENT_US);
     assert_int_equal(next(d), 0); /* it was asked for lately */
-    delivery_tick(d, RTT_US, 13 * SILENT_US);
+    hear(d, 3 * SILENT_US, 4 * SILENT_US);
     assert_int_equal(next(d), 1);
     assert_int_equal(next(d), 2);
+}
+
+/* A viewer that is not heard cannot ask: such a time says nothing, however long it is. */
+static void test_not_heard(void **state)
+{
+    struct delivery *d = *state;
+    sent(d, 1, 0, 2, 0);
+    arrived(d, 1, 1);
+    sent(d, 2, 1, 1, 0);
+    arrived(d, 2, 1);
+    hear(d, 0, 100000);
+    delivery_tick(d, RTT_US, 20 * SILENT_US);
+    assert_int_equal(next(d), 0);
+    delivery_asked(d, 1);
+    hear(d, 20 * SILENT_US, 20 * SILENT_US + SILENT_US - 100000);
+    assert_int_equal(next(d), 0);
+    hear(d, 21 * SILENT_US, 22 * SILENT_US);
+    assert_int_equal(next(d), 1);
 }
 
 static void test_purge_and_time(void **state)
@@ -166,6 +191,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loss, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(test_purge_and_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test(test_rpsi),

@@ -80,8 +80,9 @@ static void header_is_that_of_the_rfc(void **state)
     assert_false(fec_header_read(packet, wrap(packet, empty, 12), &r, &payload, &left));
 }
 
-/* n packets in `columns`; those in lost do not come. How many come back, each checked. */
-static int lose(int n, int columns, int repairs, const bool *lost, uint16_t first)
+/* n packets in `columns`; those in lost do not come, nor does the repair packet gone (-1: all do). How
+ * many come back, each checked. */
+static int lose_of(int n, int columns, bool crossed, int repairs, const bool *lost, int gone, uint16_t first)
 {
     struct fec_encoder *e = fec_encoder_new(MAX);
     struct fec_decoder *d = fec_decoder_new();
@@ -94,14 +95,16 @@ static int lose(int n, int columns, int repairs, const bool *lost, uint16_t firs
         struct packet p = media((uint16_t)(first + i), &random);
         if (i >= 0) {
             all[i] = p;
-            assert_true(fec_encoder_add(e, p.data, p.len, columns, false));
+            assert_true(fec_encoder_add(e, p.data, p.len, columns, crossed));
         }
         if (i < 0 || !lost[i])
             fec_decoder_media(d, p.data, p.len);
     }
     fec_encoder_close(e, repairs);
     assert_int_equal(fec_encoder_ready(e), repairs);
-    while ((len = fec_encoder_next(e, fec)) > 0) {
+    for (int k = 0; (len = fec_encoder_next(e, fec)) > 0; k++) {
+        if (k == gone)
+            continue;
         assert_true(fec_decoder_repair(d, packet, wrap(packet, fec, len)));
         const uint8_t *got;
         while ((got = fec_decoder_next(d, &len))) {
@@ -116,6 +119,42 @@ static int lose(int n, int columns, int repairs, const bool *lost, uint16_t firs
     fec_encoder_free(&e);
     fec_decoder_free(&d);
     return back;
+}
+
+static int lose(int n, int columns, int repairs, const bool *lost, uint16_t first)
+{
+    return lose_of(n, columns, false, repairs, lost, -1, first);
+}
+
+/* Any packet without any of the repair packets, and any two but those few whose columns are the same. */
+static void crossed_columns(void **state)
+{
+    (void)state;
+    enum { N = 16, COLUMNS = 5 };
+    int failed = 0, pairs = 0;
+    for (int a = 0; a < N; a++) {
+        bool one[N] = {[0] = false};
+        one[a] = true;
+        for (int gone = -1; gone < COLUMNS; gone++)
+            assert_int_equal(lose_of(N, COLUMNS, true, COLUMNS, one, gone, (uint16_t)(65530 + a)), 1);
+        for (int b = a + 1; b < N; b++, pairs++) {
+            bool two[N] = {[0] = false};
+            two[a] = two[b] = true;
+            failed += lose_of(N, COLUMNS, true, COLUMNS, two, -1, 1) != 2;
+        }
+    }
+    /* 10 pairs of columns for 16 packets: six of them twice. */
+    assert_int_equal(pairs, 120);
+    assert_int_equal(failed, 6);
+    /* Blocks that end early, and those with too few columns to cross. */
+    for (int n = 1; n <= 3; n++) {
+        for (int a = 0; a < n; a++) {
+            bool one[3] = {false};
+            one[a] = true;
+            assert_int_equal(lose_of(n, 4, true, n, one, -1, 1), 1);
+            assert_int_equal(lose_of(n, 2, true, n < 2 ? n : 2, one, -1, 1), 1);
+        }
+    }
 }
 
 static void bursts_come_back(void **state)
@@ -183,6 +222,8 @@ static void as_much_as_needed(void **state)
         fec_control_packet(&c, i % 160 < 8);
     fec_control_plan(&c, 30000, 15, &p);
     assert_false(p.on); /* short */
+    fec_control_plan(&c, 55000, 15, &p);
+    assert_true(p.on && !p.crossed); /* not where losses are frequent */
     fec_control_plan(&c, 150000, 15, &p);
     assert_true(p.on);
     assert_true(p.columns >= 8 && p.columns <= 16); /* a burst of 8 fits */
@@ -194,7 +235,13 @@ static void as_much_as_needed(void **state)
     for (int i = 0; i < 20000; i++)
         fec_control_packet(&c, i % 5 == 0);
     fec_control_plan(&c, 150000, 15, &p);
-    assert_true(p.twice && p.columns < 8);
+    assert_true(p.twice && p.crossed && p.columns == 5 && p.block == 15); /* of a picture of 15 */
+    fec_control_plan(&c, 150000, 130, &p);
+    assert_true(p.block >= 33 && p.block <= 35 && p.columns == 12); /* a large one in four blocks */
+    fec_control_plan(&c, 150000, 1, &p);
+    assert_true(p.columns == 1 && p.block == 3); /* of three small pictures */
+    int64_t again_us = p.again_us;
+    assert_true(again_us < 10000);
     for (int i = 0; i < 20000; i++)
         fec_control_packet(&c, false);
     fec_control_plan(&c, 150000, 15, &p);
@@ -211,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(header_is_that_of_the_rfc),
         cmocka_unit_test(bursts_come_back),
+        cmocka_unit_test(crossed_columns),
         cmocka_unit_test(late_packets_help),
         cmocka_unit_test(as_much_as_needed),
     };

@@ -46,6 +46,33 @@ static void nack_list_times(void **state)
     assert_int_equal(due(&l, 201, 10000, seq, 16), 1);
 }
 
+/* What asks goes twice, and the second time counts for nothing else. */
+static void nack_list_repeats(void **state)
+{
+    (void)state;
+    static struct nack_list l;
+    uint16_t seq[16];
+    nack_list_init(&l, 15000);
+    nack_list_add(&l, 100, 0);
+    assert_int_equal(due(&l, 101, 10000, seq, 16), 1);
+    assert_int_equal(nack_list_next_us(&l, 101), 25000);
+    assert_int_equal(due(&l, 101, 24999, seq, 16), 0);
+    assert_int_equal(due(&l, 101, 25000, seq, 16), 1);
+    assert_int_equal(nack_list_find(&l, 100)->tries, 1);
+    assert_int_equal(nack_list_next_us(&l, 101), 60000); /* 50 ms after the first */
+    assert_int_equal(due(&l, 101, 59999, seq, 16), 0);
+    assert_int_equal(due(&l, 101, 60000, seq, 16), 1);
+    assert_int_equal(nack_list_find(&l, 100)->tries, 2);
+    assert_int_equal(due(&l, 101, 75000, seq, 16), 1);
+    assert_int_equal(nack_list_find(&l, 100)->tries, 2);
+    int64_t now = 110000;
+    for (int i = 2; i < NACK_TRIES; i++, now += 50000) {
+        assert_int_equal(due(&l, 101, now, seq, 16), 1);
+        assert_int_equal(due(&l, 101, now + 20000, seq, 16), 1);
+    }
+    assert_int_equal(due(&l, 101, now + 1000000, seq, 16), 0);
+}
+
 static void nack_list_order_and_limits(void **state)
 {
     (void)state;
@@ -255,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nack_list_times),
+        cmocka_unit_test(nack_list_repeats),
         cmocka_unit_test(nack_list_order_and_limits),
         cmocka_unit_test(nack_list_against_a_model), cmocka_unit_test(reorder_margin_follows),
         cmocka_unit_test(ring_stores_and_is_bounded),
