@@ -1,7 +1,7 @@
 /* convert: BGRX screens to BT.709 limited-range planes, only where something changed.
  *
- * Keeps two sets of planes in turn, each with its own stale region, because the encoder may read
- * the previous planes until its next call. One thread at a time. */
+ * Keeps up to three sets of planes, each with its own stale region, because the encoder reads the
+ * previous planes at its next call. Two take turns where every picture is encoded. One thread at a time. */
 #ifndef HEVCAST_CONVERT_CONVERT_H
 #define HEVCAST_CONVERT_CONVERT_H
 
@@ -13,7 +13,7 @@ void converter_free(struct converter **c);
 /* borrows in; gives *out: planes of the same size as `in`, whose damage is that of `in` rounded
  * outward to even (in 4:2:0 one more chroma sample to the right, which its filter reaches), and whose times are copied (ready_us is left to the caller). A picture already
  * in the wanted format is passed on by reference. Another size than last time: all is damaged.
- * ERR_MEMORY, ERR_UNSUPPORTED (format), ERR_TIMEOUT (both sets are still held). */
+ * ERR_MEMORY, ERR_UNSUPPORTED (format), ERR_TIMEOUT (all sets are still held). */
 int converter_run(struct converter *c, struct picture *in, struct picture **out);
 
 /* The plain conversions below are what the converter uses on a rectangle, and tests use.

@@ -1,4 +1,4 @@
-/* The converter: two sets of planes, each with the region in which it is older than the source.
+/* The converter: three sets of planes, each with the region in which it is older than the source.
  * A set that comes back converts only what changed since it was last written. */
 #include "convert/convert.h"
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETS = 2 };
+enum { SETS = 3 }; /* the encoder has one, and another after a picture that needed no encoding */
 
 struct plane_set {
     const struct picture *pic; /* borrows, only to know it again; NULL: never written */
@@ -132,7 +132,7 @@ int converter_run(struct converter *c, struct picture *in, struct picture **out)
 
     struct picture *p = picture_pool_get(c->pool, c->to, in->width, in->height);
     if (!p)
-        return error_set(ERR_TIMEOUT, "both sets of planes are still in use: the encoder is late");
+        return error_set(ERR_TIMEOUT, "all sets of planes are still in use: the encoder is late");
     struct plane_set *set = set_of(c, p);
     if (in->fmt == PIX_BGRX) {
         for (int i = 0; i < set->stale.n; i++)

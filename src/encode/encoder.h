@@ -23,11 +23,14 @@ struct encoder_config {
                             a larger picture buffer; 0: the lowest */
     struct pool *pool;   /* borrows until close; NULL: no threads but the caller's. The screen encoder:
                             the stream has wavefronts, each row of tree blocks by itself */
+    bool pictures_stay;  /* nobody writes to a picture as long as there are references to it: the
+                            encoder need not copy what it compares the next one with */
     bool film;           /* camera pictures rather than a screen: x265 searches less (a hint) */
 };
 
 struct encode_in {
-    const struct picture *pic;    /* borrows until the next call of encode or close */
+    const struct picture *pic;    /* borrows until the next call of encode or close; with
+                                     pictures_stay the encoder may keep a reference longer */
     const struct damage *damage;  /* borrows; relative to the last picture that was encoded */
     uint64_t pic_id;
     size_t budget_bytes;  /* aim for this; exceeding it 1.5 times should be rare, 4 times never but

@@ -45,6 +45,7 @@ static int open_encoder(struct encode_stage *e, int width, int height)
                                .fps = s->config.fps, .bitrate_bps = s->config.bitrate_bps,
                                .pool = e->pool,
                                .max_level_idc = atomic_load(&s->level_limit),
+                               .pictures_stay = true,
                                .film = s->source && !strcmp(s->source->ops->name, "file")};
     int err = encoder_open(&e->encoder, s->encoder_ops, &c);
     if (err)

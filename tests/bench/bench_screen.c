@@ -147,7 +147,8 @@ static bool run_one(const char *encoder, const char *path, int point, int most,
         return false;
     struct run r = {.converter = converter_new(PIX_I420), .decoder = avdecode_new(),
                     .budget = budgets[point] * (size_t)width * (size_t)height / (1920 * 1080)};
-    struct encoder_config config = {width, height, PIX_I420, FPS, 10000000};
+    struct encoder_config config = {.width = width, .height = height, .fmt = PIX_I420, .fps = FPS,
+                                    .bitrate_bps = 10000000, .pictures_stay = true};
     *out = (struct result){0};
     bool good = r.converter && r.decoder;
     if (good && !strcmp(encoder, "screen"))

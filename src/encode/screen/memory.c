@@ -148,7 +148,8 @@ static int sample(const struct memory *m, const struct frame *pic, const uint8_t
     for (int by = 0; by < g->height / 8; by++)
         for (int bx = 0; bx < g->width / 8; bx++) {
             int at = by * g->w8 + bx;
-            if (!dirty[at] || (match && match[at]) || ++due < step || is_flat(pic, bx, by))
+            if (!dirty[at] || m->found[at] || (match && match[at]) || ++due < step ||
+                is_flat(pic, bx, by))
                 continue;
             due = 0;
             asked++;
@@ -265,7 +266,7 @@ void memory_search(struct memory *m, const struct frame *pic, const uint8_t *dir
     int hits[DPB_MOST + 1], count = 0;
     m->matched = true;
     for (int at = 0; at < g->w8 * g->h8 && m->dpb.n > 1; at++)
-        count += dirty[at] && !(match && match[at]);
+        count += dirty[at] && !m->found[at] && !(match && match[at]);
     if (count < REF_BLOCKS_MIN)
         return;
     int asked = sample(m, pic, dirty, match, count / SAMPLES + 1, hits);
@@ -475,13 +476,13 @@ static void decide(struct memory *m, struct coder *c, bool big, int64_t pts_us)
 static void note(const struct memory *m, const struct dpb_now *now, int t, struct dpb_tile *tile)
 {
     struct rect r = tile_blocks(m->g, t);
-    for (int by = r.y; by < r.y + r.h; by++)
-        for (int bx = r.x; bx < r.x + r.w; bx++) {
-            int in_tile = 8 * (by & 7) + (bx & 7);
-            tile->inexact[in_tile] = now->inexact[by * m->g->w8 + bx];
-            if (tile->inexact[in_tile])
-                tile->hash[in_tile] = hash_block(m->g, now->src, bx, by);
-        }
+    for (int y = 0; y < r.h; y++) {
+        uint8_t *row = tile->inexact + 8 * y;
+        memcpy(row, now->inexact + (r.y + y) * m->g->w8 + r.x, (size_t)r.w);
+        for (int x = 0; x < r.w; x++)
+            if (row[x])
+                tile->hash[8 * y + x] = hash_block(m->g, now->src, r.x + x, r.y + y);
+    }
 }
 
 /* Tiles of which all blocks are as a picture has them, which becomes their only match; how many. */

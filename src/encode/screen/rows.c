@@ -247,7 +247,7 @@ static void code_block(struct rows *r, struct row *row, int x, int y, struct spe
     const struct rows_job *job = r->job;
     struct coder *c = &row->coder;
     int t = y * r->g->ctb_cols + x;
-    if (job->todo[t]) {
+    if (job->todo[t] && !job->given[t]) {
         double estimated, used = used_before(r, x, y, &estimated);
         if (!job->work->refine)
             adapt(r, row, x, y, used, estimated);
@@ -262,7 +262,8 @@ static void code_block(struct rows *r, struct row *row, int x, int y, struct spe
         ctu_keep(c, x, y);
         return;
     }
-    spend(job, r->g, m, t, row->qp);
+    if (!c->given)
+        spend(job, r->g, m, t, row->qp);
     c->lossless = row->qp == RATE_LOSSLESS;
     ctu_code(c, x, y, c->lossless ? c->qp_before : row->qp);
     settle(job, c, t, row->qp);

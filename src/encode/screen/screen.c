@@ -42,7 +42,8 @@ struct screen {
     struct motion *motion;
     struct rate rate;
     struct rows *rows;
-    struct picture *src_pic; /* owns; of the coded size */
+    struct picture *src_pic; /* owns: a copy, of the coded size; or a reference to the last picture */
+    bool by_reference;
     struct frame src;  /* the source that was coded last */
     uint8_t *dirty;    /* of each 8x8 block, in this picture */
     uint8_t *todo;     /* of each tree block: something in it is to be coded or moved */
@@ -121,7 +122,9 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     set_geometry(s, config);
     const struct geometry *g = &s->g;
     size_t blocks = (size_t)g->w8 * (size_t)g->h8, ctbs = (size_t)g->ctb_cols * (size_t)g->ctb_rows;
-    s->src_pic = picture_new(g->fmt, g->cw, g->ch);
+    /* What the coder reads beyond the picture's edges only a copy has. */
+    s->by_reference = config->pictures_stay && g->cw == g->width && g->ch == g->height;
+    s->src_pic = picture_new(g->fmt, s->by_reference ? 8 : g->cw, s->by_reference ? 8 : g->ch);
     s->motion = motion_new(kernels_best());
     s->params.wavefronts = config->pool != NULL;
     s->rows = rows_new(&s->g, config->pool);
@@ -253,8 +256,20 @@ static void match_blocks(struct screen *s, const struct frame *pic)
     }
 }
 
+/* The picture is the last one from here on. */
+static void hold_source(struct screen *s, const struct picture *pic)
+{
+    if (!s->by_reference || pic == s->src_pic)
+        return;
+    picture_unref(&s->src_pic);
+    s->src_pic = picture_ref((struct picture *)pic); /* its count alone changes */
+    s->src = frame_of(pic);
+}
+
 static void take_source(struct screen *s, const struct frame *pic)
 {
+    if (s->by_reference)
+        return;
     for (int by = 0; by < s->g.h8; by++)
         for (int bx = 0, end; bx < s->g.w8; bx = end + 1) {
             const uint8_t *row = s->dirty + by * s->g.w8;
@@ -462,6 +477,7 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     int count = refine ? 0 : find_change(s, &from, in->damage ? in->damage : &all, key, repair);
     if (count >= 0 && !(refine ? plan_refine(s, in->budget_bytes, &work, &qp)
                                : plan_change(s, &from, count, key, repair))) {
+        hold_source(s, pic);
         out->wants_more = s->n_inexact > 0;
         return 0;
     }
@@ -469,6 +485,7 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     int rc = 0;
     if (count < 0 || !au || !begin(s, pic->pts_us))
         rc = error_set(ERR_MEMORY, "out of memory for a picture");
+    hold_source(s, pic);
     if (!rc && !refine) {
         take_source(s, &from);
         sum_work(s, &work);

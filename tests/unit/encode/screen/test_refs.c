@@ -46,6 +46,7 @@ struct world {
     size_t last_bytes;
     int64_t encode_us;
     bool more;
+    bool stay; /* encoder_config.pictures_stay */
 };
 
 static void send_news(struct world *w, uint64_t pic_id, bool lost)
@@ -123,9 +124,18 @@ static int64_t cpu_us(void)
 static bool code(struct world *w, struct encode_in in)
 {
     struct encode_out out;
+    struct picture *given = w->pic;
+    if (w->stay) { /* the encoder may keep it; w->pic is painted on */
+        given = picture_new(w->pic->fmt, w->pic->width, w->pic->height);
+        assert_non_null(given);
+        struct damage damage = w->pic->damage;
+        copy_part(given, w->pic, (struct rect){0, 0, given->width, given->height});
+        given->damage = damage;
+        given->pts_us = w->pic->pts_us;
+    }
     hear_news(w);
     w->call++;
-    in.pic = w->pic;
+    in.pic = given;
     in.damage = &w->pic->damage;
     in.pic_id = w->id + 1;
     in.key_wanted |= w->want_key;
@@ -136,6 +146,8 @@ static bool code(struct world *w, struct encode_in in)
         return false;
     }
     w->encode_us = cpu_us() - w->encode_us;
+    if (w->stay)
+        picture_unref(&given);
     damage_clear(&w->pic->damage);
     w->more = out.wants_more;
     if (!out.au)
@@ -166,6 +178,7 @@ static void world_open(struct world *w, const struct encoder_config *config)
                         .pic = picture_new(config->fmt, config->width, config->height)};
     assert_true(w->d && w->pic && w->refs);
     assert_int_equal(encoder_open(&w->e, &encoder_screen, config), 0);
+    w->stay = config->pictures_stay;
     struct rect all = {0, 0, config->width, config->height};
     for (int i = 0; i < SAVED; i++) {
         w->saved[i] = picture_new(config->fmt, config->width, config->height);
@@ -233,6 +246,11 @@ static bool random_stream(uint32_t seed, int *memory, int *repairs)
                                     .height = 40 + (int)rng((uint32_t)most),
                                     .fmt = rng(3) ? PIX_I420 : PIX_I444, .fps = 30,
                                     .bitrate_bps = 8000000, .max_level_idc = levels[rng(4)]};
+    config.pictures_stay = seed & 1;
+    if (config.pictures_stay && seed & 2) { /* kept by reference: no edges */
+        config.width &= ~7;
+        config.height &= ~7;
+    }
     struct world w;
     world_open(&w, &config);
     w.loss_percent = rng(2) ? 0 : 3 + (int)rng(30);
@@ -281,7 +299,7 @@ static void test_switch(void **state)
 {
     (void)state;
     struct encoder_config config = {.width = 1280, .height = 720, .fmt = PIX_I420, .fps = 30,
-                                    .bitrate_bps = 8000000};
+                                    .bitrate_bps = 8000000, .pictures_stay = true};
     rng_seed(1);
     struct world w;
     world_open(&w, &config);
