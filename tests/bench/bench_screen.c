@@ -2,9 +2,9 @@
  *
  *     bench_screen [--points N] [--pictures N] CLIP [ENCODER...]
  *
- * CLIP: one of record_scenes.py. Each encoder codes it at a number of points, the finest first: `screen`
- * at bit rates, the others at constant qualities. The first picture is shown until it is exact, or four
- * times; then the clip runs, and at its end stands still. One JSON object a line on standard output,
+ * CLIP: one of record_scenes.py. Each encoder codes it at a number of points, the finest first:
+ * `screen` at bit rates, the others at constant qualities. The first picture is shown until it is
+ * exact, or four times; then the clip runs, and at its end stands still. One JSON object a line,
  * which screen_report.py makes tables of. PSNR of several pictures is that of their mean squared
  * error: pictures that are exact do not make up for others. */
 #include "avdecode.h"
