@@ -1,11 +1,12 @@
 // The pure parts of the page: frames of the carrier in order, what is read from them, what waits to be decoded,
-// when the browser's own H265 is given up.
+// when the browser's own H265 is given up, when a picture is put on the canvas.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {Order, parse, HEADER} from '../../web/static/order.js';
 import {codecString, nals} from '../../web/static/annexb.js';
 import {Backlog} from '../../web/static/backlog.js';
 import {NativeWatch} from '../../web/static/native.js';
+import {Painter} from '../../web/static/paint.js';
 
 const f = (number, key = false) => ({number: number >>> 0, key});
 const numbers = (frames) => frames.map((x) => x.number);
@@ -192,4 +193,59 @@ test('native H265 on a still screen, and one that stops decoding', () => {
   n.rest({framesReceived: 42, framesDecoded: 2}, 62000); // nobody looked
   assert.equal(n.fault({packetsReceived: 99, framesReceived: 44, framesDecoded: 2}, 70000), '');
   assert.equal(n.fault({packetsReceived: 99, framesReceived: 60, framesDecoded: 3}, 71000), '');
+});
+
+// A display in the place of the browser's: frame() shows what is on the canvas.
+function display(t) {
+  const asked = [], on = [], answers = [];
+  Object.assign(globalThis, {document: {hidden: false}, requestAnimationFrame: (f) => asked.push(f)});
+  const context = {drawImage: (frame) => on.push(frame.captured)};
+  const painter = new Painter({width: 2, height: 2, getContext: () => context}, (answer) => answers.push(answer.unseen));
+  painter.after.port1.close();
+  painter.after = {port2: {postMessage: () => painter.seen()}}; // at once
+  t.after(() => clearTimeout(painter.timer));
+  return {
+    on, answers,
+    take: (captured) => painter.take({width: 2, height: 2, captured, frame: {captured, close() {}}}),
+    frame: () => {
+      for (const f of asked.splice(0)) f();
+    },
+  };
+}
+
+test('a late picture and the next one are shown one after the other', (t) => {
+  const d = display(t);
+  d.take(1000);
+  assert.deepEqual(d.on, [1000], 'at once');
+  d.take(1033);
+  assert.deepEqual(d.on, [1000], 'the first was not seen yet');
+  d.frame();
+  assert.deepEqual(d.on, [1000, 1033]);
+  d.take(1066);
+  d.take(1100);
+  assert.deepEqual(d.on, [1000, 1033, 1066], 'one waits at most; the one before it has its rows');
+  d.frame();
+  assert.deepEqual(d.on, [1000, 1033, 1066, 1100]);
+  assert.deepEqual(d.answers, [0, 0, 1, 0], 'one was covered before it was seen');
+});
+
+test('as fast as the display, in the background, or of unknown time: the newest picture counts', (t) => {
+  const d = display(t);
+  d.take(1000);
+  d.take(1016);
+  assert.deepEqual(d.on, [1000, 1016]);
+  globalThis.document.hidden = true;
+  d.take(1050);
+  globalThis.document.hidden = false;
+  d.take(0);
+  d.take(0);
+  assert.deepEqual(d.on, [1000, 1016, 1050, 0, 0]);
+});
+
+test('a display that shows nothing does not hold a picture for long', async (t) => {
+  const d = display(t);
+  d.take(1000);
+  d.take(1033);
+  for (let i = 0; i < 400 && d.on.length < 2; i++) await new Promise((resolve) => { setTimeout(resolve, 5); });
+  assert.deepEqual(d.on, [1000, 1033]);
 });

@@ -123,7 +123,7 @@ const int32_t *EXPORT(hv_changed)(void)
     return pixels_changed(taken);
 }
 
-// Its rows [from, to) as RGBA, in a picture that keeps its other rows. NULL: out of memory.
+// Its rows [from, to) as RGBA, until the next call. NULL: out of memory.
 uint8_t *EXPORT(hv_rgba)(int from, int to)
 {
     return pixels_rgba(taken, from, to);

@@ -187,8 +187,7 @@ const int32_t *pixels_changed(const planes &p)
 
 uint8_t *pixels_rgba(const planes &p, int from, int to)
 {
-    // Rows are written in steps of 16 pixels, so the last one runs over.
-    const size_t need = (size_t)p.width * p.height * 4 + 64;
+    const size_t need = (size_t)p.width * (to - from) * 4;
     if (need > rgba_cap) {
         free(rgba);
         rgba = (uint8_t *)malloc(need);
@@ -202,8 +201,8 @@ uint8_t *pixels_rgba(const planes &p, int from, int to)
         const uint8_t *y = p.plane[0].data + (size_t)row * p.plane[0].stride;
         const uint8_t *u = p.plane[1].data + (size_t)(row >> half) * p.plane[1].stride;
         const uint8_t *v = p.plane[2].data + (size_t)(row >> half) * p.plane[2].stride;
-        uint8_t *out = rgba + (size_t)row * p.width * 4;
-        // A step over the end of a row would spoil the next one's start, which may stay.
+        uint8_t *out = rgba + (size_t)(row - from) * p.width * 4;
+        // Steps are of 16 pixels: one over the end of the last row would be over the buffer's.
         alignas(16) uint8_t last[64];
         for (int x = 0; x < p.width; x += 16) {
             const bool over = x + 16 > p.width;

@@ -17,5 +17,5 @@ struct planes {
 // comes first; 0: the same picture. Without memory, one band that is everything.
 const int32_t *pixels_changed(const planes &p);
 
-// The rows [from, to) as RGBA without gaps, into a picture that stays. NULL: no memory.
+// The rows [from, to) as RGBA without gaps, valid until the next call. NULL: no memory.
 uint8_t *pixels_rgba(const planes &p, int from, int to);

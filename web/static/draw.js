@@ -1,7 +1,7 @@
 // Draws pictures: by WebGL2 on an OffscreenCanvas where that runs on a GPU, else as pixels that are made
 // here and that the page puts on its canvas (paint.js): an OffscreenCanvas would show them a display frame
-// later (doc/wasm-decoder.md). A picture has width, height, and either planes, changed() and rgba(rows)
-// (wasm.js), or rgba(), or a VideoFrame. Only rows that changed are converted, uploaded and drawn.
+// later (doc/wasm-decoder.md). A picture has width, height, and either planes, changed() and rgba(from, to)
+// (wasm.js), or rgba(from, to), or a VideoFrame. Only rows that changed are converted, uploaded and drawn.
 
 const VERTEX = `#version 300 es
 const vec2 corner[3] = vec2[3](vec2(-1, -1), vec2(3, -1), vec2(-1, 3));
@@ -98,6 +98,7 @@ class GlDrawing {
 
 // Pictures that the page has not answered yet; more would only wait there.
 const MOST_OUT = 3;
+const STRIP = 16; // rows that are converted and copied while they are in the processor's cache
 
 // What the page answers, for each picture that it got: back().
 class PageDrawing {
@@ -119,15 +120,16 @@ class PageDrawing {
       this.send({draw: {width, height, captured, frame}}, [frame]);
       return;
     }
-    const size = width * height * 4, pixels = rgba(rows);
-    if (!pixels) throw new Error('there is no memory for a picture');
+    const size = width * height * 4;
     let buffer = this.free.pop();
     if (buffer?.byteLength !== size) {
       this.free = [];
       buffer = new ArrayBuffer(size);
     }
     const into = new Uint8Array(buffer), row = width * 4;
-    for (const [from, to] of rows) into.set(pixels.subarray(from * row, to * row), from * row);
+    for (const [from, to] of rows) {
+      for (let at = from; at < to; at += STRIP) into.set(rgba(at, Math.min(at + STRIP, to)), at * row);
+    }
     this.send({draw: {width, height, captured, rows, buffer}}, [buffer]);
   }
 

@@ -117,7 +117,7 @@ export class Verifier {
   before(frame) {
     this.shadow?.decode(frame, (picture) => {
       const right = this.hashed(picture, frame);
-      this.pictures.set(frame.number, {right, rgba: right ? picture.rgba([[0, picture.height]]).slice() : null});
+      this.pictures.set(frame.number, {right, rgba: right ? picture.rgba(0, picture.height).slice() : null});
     });
   }
 
@@ -133,7 +133,7 @@ export class Verifier {
       this.count(other ? other.right : null);
       return;
     }
-    let pixels = picture.rgba?.();
+    let pixels = picture.rgba?.(0, picture.height);
     if (!pixels) {
       const c = new OffscreenCanvas(picture.width, picture.height).getContext('2d', {willReadFrequently: true});
       c.drawImage(picture.frame, 0, 0);

@@ -89,11 +89,11 @@ export class WasmDecoder {
         const at = wasm.hv_changed(), bands = new Int32Array(wasm.memory.buffer, at, 17);
         return Array.from({length: bands[0]}, (_, i) => [bands[1 + 2 * i], bands[2 + 2 * i]]);
       },
-      // The whole picture as RGBA, for a page without WebGL; only these rows are converted anew.
-      rgba: (rows) => {
-        let p = 0;
-        for (const [from, to] of rows) p = wasm.hv_rgba(from, to);
-        return p ? new Uint8ClampedArray(wasm.memory.buffer, p, width * height * 4) : null;
+      // These rows as RGBA, for a page without WebGL; valid until the next call.
+      rgba: (from, to) => {
+        const p = wasm.hv_rgba(from, to);
+        if (!p) throw new Error('there is no memory for a picture');
+        return new Uint8ClampedArray(wasm.memory.buffer, p, width * (to - from) * 4);
       },
     };
   }

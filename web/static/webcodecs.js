@@ -127,7 +127,7 @@ export class WebCodecsDecoder {
         this.onPicture(null, began);
       } else if (this.mender && /^BGR[AX]$/.test(frame.format)) {
         const pixels = await this.mender.rgba(frame, width, height);
-        this.onPicture({width, height, rgba: () => pixels}, began);
+        this.onPicture({width, height, rgba: (from, to) => pixels.subarray(4 * width * from, 4 * width * to)}, began);
       } else {
         this.onPicture({width, height, frame}, began);
       }
