@@ -156,8 +156,24 @@ test('a backlog is worked off in order while it is young', () => {
   assert.equal(b.behind, 0);
 });
 
-test('a backlog that is too old goes on at the newest key frame', () => {
+function slow() {
   const b = new Backlog(800);
+  for (let i = 0; i < 40; i++) b.took(500, false);
+  return b;
+}
+
+test('few frames that are late are worked off: a key frame takes long, too', () => {
+  const b = new Backlog(800);
+  for (let i = 0; i < 40; i++) b.took(20, false);
+  b.took(5000, true);
+  b.push(...Array.from({length: 30}, (_, n) => waits(n, 33 * n)));
+  assert.equal(b.next(5000).frame.number, 0);
+  b.push(...Array.from({length: 20}, (_, n) => waits(30 + n, 33 * n + 1000)));
+  assert.deepEqual(b.next(5000), {lost: true}, 'so many are not');
+});
+
+test('a backlog that is too old goes on at the newest key frame', () => {
+  const b = slow();
   b.push(waits(0, 0), waits(1, 10, true), waits(2, 20), waits(3, 30, true), waits(4, 40));
   assert.equal(b.next(801).frame.number, 3);
   assert.equal(b.next(802).frame.number, 4);
@@ -168,7 +184,7 @@ test('a backlog that is too old goes on at the newest key frame', () => {
 });
 
 test('a backlog that is too old and has no key frame is dropped, and one is asked for', () => {
-  const b = new Backlog(800);
+  const b = slow();
   b.push(waits(1, 0), waits(2, 33), waits(3, 66));
   assert.deepEqual(b.next(850), {lost: true});
   assert.equal(b.length, 0);

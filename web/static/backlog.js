@@ -1,8 +1,9 @@
 // Frames that wait for the decoder. Time is an argument, in milliseconds; nothing here depends on a browser.
 //
-// A decoder that is too slow is first spared the drawing (worker.js); this is for when that is not enough: the
-// delay stays below BEHIND_MS. What is older is left out up to the newest key frame that waits; where none does,
-// all of it, and a key frame has to be asked for.
+// A decoder that is too slow is first spared the drawing (worker.js). This is for when that is not enough: where the
+// oldest frame waits for BEHIND_MS, and all that wait would take as long again, they are left out up to the newest key
+// frame among them; where none is, all of them, and a key frame has to be asked for. Few frames that are late are worked
+// off: a key frame costs more, and where it takes long to decode, what came meanwhile would ask for the next one.
 const BEHIND_MS = 800;
 
 export class Backlog {
@@ -10,6 +11,7 @@ export class Backlog {
     this.most = most;
     this.frames = [];
     this.behind = 0; // how often it was so
+    this.each = 0;   // milliseconds that a frame takes, about
   }
 
   get length() {
@@ -24,11 +26,16 @@ export class Backlog {
     this.frames = [];
   }
 
+  // A frame took so long.
+  took(ms, key) {
+    if (!key) this.each += (ms - this.each) / 8;
+  }
+
   // {frame}: to be decoded now; {} where none waits; {lost: true}: all were dropped.
   next(now) {
     const {frames} = this;
     if (frames.length === 0) return {};
-    if (frames.length > 1 && now - frames[0].arrived > this.most) {
+    if (frames.length > 1 && now - frames[0].arrived > this.most && frames.length * this.each > this.most) {
       let key = frames.length - 1;
       while (key > 0 && !frames[key].key) key--;
       if (key > 0 || !frames[0].key) this.behind++;

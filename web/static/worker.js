@@ -74,7 +74,11 @@ async function makeDecoder() {
   if (codecs) {
     const made = new WebCodecsDecoder(codecs, (waiting) => needless(waiting + queue.length), readyToDraw, (picture, began) => {
       if (decoder !== made) return; // of a connection that has ended
-      count.decodeMs += began ? now() - began.at : 0;
+      if (began) {
+        count.decodeMs += now() - began.at;
+        queue.took(now() - Math.max(began.at, made.gave ?? 0), began.frame.key);
+      }
+      made.gave = now();
       show(picture, began?.frame);
     }, (e) => {
       if (decoder === made) decodingFailed(e);
@@ -218,6 +222,7 @@ function decodeOne(frame) {
     show(needless(queue.length) ? null : picture, frame);
   });
   count.decodeMs += (ended || now()) - began;
+  queue.took(now() - began, frame.key);
 }
 
 function take(frame) {
