@@ -22,7 +22,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCENES = ("still", "typing", "terminal", "terminal-full", "page", "drag", "switch", "film")
 SIZES = {"1080p": ("1920x1080", 40), "1440p": ("2560x1440", 24), "4k": ("3840x2160", 12)}
-SWITCH_PICTURES = 32  # three switches back
+SWITCH_PICTURES = 32  # two switches back, after the one that is new
 ENCODERS = ("screen", "x265-ultrafast", "x265-superfast", "x265-veryfast-umh", "x264-ultrafast",
             "x264-veryfast-umh", "libaom-rt")
 REFERENCE = "x265-superfast"
