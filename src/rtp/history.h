@@ -16,6 +16,9 @@ struct history_entry {
     int64_t sent_us, resent_us; /* resent_us 0: never */
     bool resend_waits;
     bool arrived;        /* feedback said so, of this packet or a repetition */
+    /* Where repetitions have numbers of their own in the same stream (the audio carrier): */
+    bool copy;           /* this is one, of the packet `root` */
+    uint16_t root, newest; /* newest: the last one of this packet, or itself */
 };
 
 struct history;

@@ -164,6 +164,18 @@ bool send_control_received(const struct send_control *sc, uint16_t wire_seq)
            sc->ring[seq & (SEND_RING - 1)].told == TOLD_RECEIVED;
 }
 
+bool send_control_missing_media(const struct send_control *sc, int64_t seq, uint16_t *media_seq,
+                                bool *lost)
+{
+    int i = (int)(seq & (SEND_RING - 1));
+    if (seq < 0 || seq >= sc->next || seq <= sc->next - SEND_RING || !sc->ring[i].media ||
+        sc->ring[i].told == TOLD_RECEIVED)
+        return false;
+    *lost = sc->ring[i].told == TOLD_LOST;
+    *media_seq = sc->ring[i].media_seq;
+    return true;
+}
+
 bool send_control_open(const struct send_control *sc)
 {
     return sc->deaf || sc->flight_bytes < sc->cc->window_bytes;

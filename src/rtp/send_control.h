@@ -47,6 +47,10 @@ uint16_t send_control_sent(struct send_control *sc, size_t bytes, bool in_probe,
 void send_control_carries(struct send_control *sc, uint16_t media_seq);
 bool send_control_feedback(struct send_control *sc, const struct rtcp_packet *p, int64_t now_us);
 bool send_control_received(const struct send_control *sc, uint16_t seq); /* as far as told */
+/* Did this packet (its number unwrapped) carry one of media, and has no feedback said that it came?
+ * Which? lost: feedback said that it did not. */
+bool send_control_missing_media(const struct send_control *sc, int64_t seq, uint16_t *media_seq,
+                                bool *lost);
 /* Is there room for more on the way? */
 bool send_control_open(const struct send_control *sc);
 /* Begins a cluster when one is due. */

@@ -164,7 +164,7 @@ static bool give_cluster(struct video_sender *vs, int64_t now_us, struct rtp_pac
         return false;
     vs->in_probe = true;
     /* A resend without RTX has no transport-wide number of its own: it is no part of a cluster. */
-    bool given = (vs->config.rtx_pt && give_resend(vs, now_us, out)) || give_next(vs, now_us, out);
+    bool given = (can_pad(vs) && give_resend(vs, now_us, out)) || give_next(vs, now_us, out);
     if (!given && can_pad(vs) && vs->any_packet)
         given = give_padding(vs, now_us, out);
     vs->in_probe = false;

@@ -97,6 +97,7 @@ struct video_sender {
 
     uint16_t next_seq, next_rtx_seq, next_twcc;
     struct tail tail;
+    int64_t repaired; /* audio: transport-wide number, unwrapped: what was lost before went again */
     /* The clock of the media: what the last access unit said. */
     bool any_au;
     int64_t last_pts_us, last_capture_us;
@@ -164,6 +165,12 @@ bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
 bool give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out);
+/* The packet that e is, or repeats; NULL: it has left. */
+static inline struct history_entry *root_of(struct video_sender *vs, struct history_entry *e)
+{
+    return e && e->copy ? history_find(vs->history, e->root) : e;
+}
+
 /* video_sender_rtcp.c: of send_control. */
 void video_sender_on_media(void *video_sender, uint16_t media_seq);
 /* Did feedback acknowledge the last packet? Then it is not repeated any more. */

@@ -99,10 +99,6 @@ static void give(struct video_sender *vs, struct history_entry *e, uint16_t seq,
     out->retransmission = how != FIRST;
     out->last_of_au = e->payload.last && how == FIRST;
     account(vs, out->len);
-    if (again)
-        vs->stats.packets_retransmitted++;
-    if (again && !vs->in_probe)
-        rate_meter_add(&vs->extra, now_us, out->len);
     if (!rtx) {
         vs->sr_packets++;
         vs->sr_octets += e->payload.size;
@@ -126,6 +122,60 @@ bool next_payload(struct video_sender *vs, const struct waiting_au *w,
     vs->begun = true;
     return carrier ? carrier_packer_next(&vs->packer.carrier, out)
                    : h265_packer_next(&vs->packer.h265, out);
+}
+
+/* Of when it is sent, and another one for each packet: libwebrtc asks for what is missing between
+ * two packets only when their timestamps leave it one of its own. */
+static uint32_t audio_timestamp(struct video_sender *vs, int64_t now_us)
+{
+    uint32_t ts = audio_ticks_of(now_us) + vs->ts_offset;
+    if (vs->any_packet && !ts32_after(ts, vs->last_audio_ts))
+        ts = vs->last_audio_ts + 1;
+    return vs->last_audio_ts = ts;
+}
+
+static int64_t keep_us(const struct video_sender *vs)
+{
+    return 3 * vs->stats.rtt_us > HISTORY_US ? 3 * vs->stats.rtt_us : HISTORY_US;
+}
+
+/* A packet of the audio carrier that carries what the packet seq does (not one that is a copy
+ * itself), or with `empty` nothing that any frame needs. */
+static void give_copy(struct video_sender *vs, const struct history_entry *e, uint16_t seq,
+                      bool empty, int64_t now_us, struct rtp_packet *out)
+{
+    struct h265_payload payload = e->payload;
+    struct access_unit *au = access_unit_ref(e->au); /* e may have to make room */
+    uint64_t capture_ntp = e->capture_ntp;
+    uint16_t copy_seq = vs->next_seq++;
+    struct history_entry *copy = history_add(vs->history, copy_seq, au, now_us, keep_us(vs));
+    access_unit_unref(&au);
+    if (empty)
+        carrier_empty_payload(&payload, PADDING_BYTES);
+    copy->payload = payload;
+    copy->payload.last = false;
+    copy->rtp_ts = audio_timestamp(vs, now_us);
+    copy->capture_ntp = capture_ntp;
+    copy->copy = !empty;
+    copy->arrived = empty; /* of no interest */
+    copy->root = seq;
+    struct history_entry *root = root_of(vs, copy);
+    if (root)
+        root->newest = copy_seq;
+    give(vs, copy, copy_seq, COPY, now_us, out);
+}
+
+/* The packet seq, not for the first time. */
+static void give_again(struct video_sender *vs, struct history_entry *e, uint16_t seq,
+                       int64_t now_us, struct rtp_packet *out)
+{
+    if (!vs->audio)
+        give(vs, e, seq, AGAIN, now_us, out);
+    else
+        give_copy(vs, e, seq, false, now_us, out);
+    vs->stats.packets_retransmitted++;
+    if (!vs->in_probe)
+        rate_meter_add(&vs->extra, now_us, out->len);
 }
 
 /* The first probe after half a round trip, each next one after twice as long. In a stream the next
@@ -184,32 +234,32 @@ bool give_probe(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
     if (!e)
         return false;
     e->resent_us = now_us;
-    if (vs->config.rtx_pt)
+    if (can_pad(vs))
         note_copy(vs, (uint16_t)(vs->control ? vs->control->next : vs->next_twcc));
-    give(vs, e, seq, AGAIN, now_us, out);
+    give_again(vs, e, seq, now_us, out);
     return true;
 }
 
 /* The copy goes later than a burst of losses is long. */
 static void plan_again(struct video_sender *vs, uint16_t seq, int64_t now_us)
 {
-    if (!vs->fec.plan.twice || !vs->config.rtx_pt || vs->again_n == AGAIN_MAX)
+    if (!vs->fec.plan.twice || !can_pad(vs) || vs->again_n == AGAIN_MAX)
         return;
     unsigned i = (vs->again_first + vs->again_n++) & (AGAIN_MAX - 1);
     vs->again[i].seq = seq;
     vs->again[i].due_us = now_us + vs->fec.plan.again_us;
 }
 
-static bool give_again(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
+static bool give_twice(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
     while (resend_again_us(vs) <= now_us) {
         uint16_t seq = vs->again[vs->again_first].seq;
         vs->again_first = (vs->again_first + 1) & (AGAIN_MAX - 1);
         vs->again_n--;
         struct history_entry *e = history_find(vs->history, seq);
-        if (!e || e->resend_waits)
+        if (!e || e->resend_waits || (vs->audio && e->arrived))
             continue;
-        give(vs, e, seq, AGAIN, now_us, out);
+        give_again(vs, e, seq, now_us, out);
         return true;
     }
     return false;
@@ -228,26 +278,11 @@ bool give_resend(struct video_sender *vs, int64_t now_us, struct rtp_packet *out
         }
         e->resend_waits = false;
         e->resent_us = now_us;
-        give(vs, e, seq, AGAIN, now_us, out);
+        give_again(vs, e, seq, now_us, out);
         plan_again(vs, seq, now_us);
         return true;
     }
-    return give_again(vs, now_us, out);
-}
-
-static int64_t keep_us(const struct video_sender *vs)
-{
-    return 3 * vs->stats.rtt_us > HISTORY_US ? 3 * vs->stats.rtt_us : HISTORY_US;
-}
-
-/* Of when it is sent, and another one for each packet: libwebrtc asks for what is missing between
- * two packets only when their timestamps leave it one of its own. */
-static uint32_t audio_timestamp(struct video_sender *vs, int64_t now_us)
-{
-    uint32_t ts = audio_ticks_of(now_us) + vs->ts_offset;
-    if (vs->any_packet && !ts32_after(ts, vs->last_audio_ts))
-        ts = vs->last_audio_ts + 1;
-    return vs->last_audio_ts = ts;
+    return give_twice(vs, now_us, out);
 }
 
 bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
@@ -262,6 +297,7 @@ bool give_next(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
         uint16_t seq = vs->next_seq++;
         struct history_entry *e = history_add(vs->history, seq, w->au, now_us, keep_us(vs));
         e->payload = payload;
+        e->newest = seq;
         e->rtp_ts = vs->audio ? audio_timestamp(vs, now_us) : w->rtp_ts;
         e->capture_ntp = w->capture_ntp;
         give(vs, e, seq, FIRST, now_us, out);
@@ -293,26 +329,6 @@ static void give_empty(struct video_sender *vs, int64_t now_us, struct rtp_packe
     account(vs, len);
 }
 
-/* A packet of the audio carrier that carries what e does, or nothing that any frame needs. */
-static void give_copy(struct video_sender *vs, const struct history_entry *e, bool empty,
-                      int64_t now_us, struct rtp_packet *out)
-{
-    struct h265_payload payload = e->payload;
-    struct access_unit *au = access_unit_ref(e->au); /* e may have to make room */
-    uint64_t capture_ntp = e->capture_ntp;
-    uint16_t seq = vs->next_seq++;
-    struct history_entry *copy = history_add(vs->history, seq, au, now_us, keep_us(vs));
-    access_unit_unref(&au);
-    if (empty)
-        carrier_empty_payload(&payload, PADDING_BYTES);
-    copy->payload = payload;
-    copy->payload.last = false;
-    copy->rtp_ts = audio_timestamp(vs, now_us);
-    copy->capture_ntp = capture_ntp;
-    copy->arrived = true; /* tells nothing of the picture */
-    give(vs, copy, seq, COPY, now_us, out);
-}
-
 /* Something that need not be sent, for a probe: the last packets once more, if they are large. */
 bool give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *out)
 {
@@ -321,15 +337,11 @@ bool give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *ou
         uint16_t seq = (uint16_t)(vs->next_seq - 1 - vs->padding_back);
         struct history_entry *e = history_find(vs->history, seq);
         vs->padding_back = (vs->padding_back + 1) % PADDING_SEARCH;
-        if (e && e->payload.size >= PADDING_PAYLOAD && vs->audio) {
-            give_copy(vs, e, false, now_us, out);
-            return true;
-        }
-        if (e && e->payload.size >= PADDING_PAYLOAD) {
-            give(vs, e, seq, AGAIN, now_us, out);
-            vs->stats.packets_retransmitted--;
-            return true;
-        }
+        if (!e || e->copy || e->payload.size < PADDING_PAYLOAD)
+            continue;
+        give_again(vs, e, seq, now_us, out);
+        vs->stats.packets_retransmitted--;
+        return true;
     }
     if (!vs->audio) {
         give_empty(vs, now_us, out);
@@ -337,6 +349,6 @@ bool give_padding(struct video_sender *vs, int64_t now_us, struct rtp_packet *ou
     }
     struct history_entry *e = history_find(vs->history, (uint16_t)(vs->next_seq - 1));
     if (e)
-        give_copy(vs, e, true, now_us, out);
+        give_copy(vs, e, 0, true, now_us, out);
     return e != NULL;
 }

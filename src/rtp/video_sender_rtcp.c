@@ -6,6 +6,8 @@
 enum {
     UNKNOWN_RTT_US = 5000,      /* less than any receiver waits before it asks again */
     RTCP_INTERVAL_US = 1000000,
+    FEEDBACK_US = 50000,        /* transport-wide feedback comes about as often as this */
+    LOST_MARGIN = 3,            /* packets that may yet have come out of order */
     REPORT_PACING = 5, /* half the rate, times this */
 };
 
@@ -47,22 +49,52 @@ static void on_report(struct video_sender *vs, const struct rtcp_report *r, int6
     vs->highest_seq = r->highest_seq;
 }
 
-static void ask_resend(struct video_sender *vs, uint16_t seq, int64_t now_us)
+static void queue_resend(struct video_sender *vs, struct history_entry *e, uint16_t seq)
 {
-    struct history_entry *e = history_find(vs->history, seq);
-    if (!e) {
-        vs->stats.nack_not_found++;
-        return;
-    }
-    int64_t rtt = vs->stats.rtt_us ? vs->stats.rtt_us : UNKNOWN_RTT_US;
-    delivery_asked(&vs->delivery, e->au->pic_id);
-    /* It is on its way: a NACK that left before it arrived says nothing. */
-    if (e->resend_waits || (e->resent_us && now_us - e->resent_us < rtt))
-        return;
     if (vs->resend_n == RESEND_MAX)
         return;
     e->resend_waits = true;
     vs->resend[(vs->resend_first + vs->resend_n++) & (RESEND_MAX - 1)] = seq;
+}
+
+static void ask_resend(struct video_sender *vs, uint16_t seq, int64_t now_us)
+{
+    struct history_entry *named = history_find(vs->history, seq), *e = root_of(vs, named);
+    if (!e) {
+        vs->stats.nack_not_found++;
+        return;
+    }
+    if (vs->audio && e->arrived)
+        return; /* under another number: the browser goes on asking for the first */
+    int64_t rtt = vs->stats.rtt_us ? vs->stats.rtt_us : UNKNOWN_RTT_US;
+    if (vs->audio && has_feedback(vs))
+        rtt += FEEDBACK_US; /* which tells sooner whether it was lost again */
+    delivery_asked(&vs->delivery, e->au->pic_id);
+    /* It is on its way: a NACK that left before it arrived says nothing. */
+    if (e->resend_waits || (e->resent_us && now_us - e->resent_us < rtt))
+        return;
+    queue_resend(vs, e, named->copy ? named->root : seq);
+}
+
+/* A browser asks a second time for audio late, if at all: what feedback calls lost goes again
+ * unasked, when nothing newer of it is on its way. */
+static void repair_lost(struct video_sender *vs)
+{
+    int64_t end = vs->control->told - LOST_MARGIN;
+    if (vs->repaired < vs->control->next - SEND_RING + 1)
+        vs->repaired = vs->control->next - SEND_RING + 1;
+    for (; vs->repaired < end; vs->repaired++) {
+        uint16_t seq;
+        bool lost;
+        if (!send_control_missing_media(vs->control, vs->repaired, &seq, &lost))
+            continue;
+        struct history_entry *e = history_find(vs->history, seq), *root = root_of(vs, e);
+        /* Feedback that was lost itself: for what is a repair already, reason enough. */
+        if (!root || (!lost && !e->copy) || root->arrived || root->resend_waits || root->newest != seq)
+            continue;
+        delivery_asked(&vs->delivery, root->au->pic_id);
+        queue_resend(vs, root, e->copy ? e->root : seq);
+    }
 }
 
 static void on_nack(struct video_sender *vs, const struct rtcp_packet *p, int64_t now_us,
@@ -84,7 +116,7 @@ static void on_nack(struct video_sender *vs, const struct rtcp_packet *p, int64_
 void video_sender_on_media(void *ctx, uint16_t media_seq)
 {
     struct video_sender *vs = ctx;
-    struct history_entry *e = history_find(vs->history, media_seq);
+    struct history_entry *e = root_of(vs, history_find(vs->history, media_seq));
     if (!e || e->arrived)
         return;
     e->arrived = true;
@@ -137,6 +169,8 @@ static void on_packet(struct video_sender *vs, const struct rtcp_packet *p, int6
             tail_acknowledge(vs, NULL);
             delivery_tick(&vs->delivery, vs->stats.rtt_us, now_us);
             sender_fec_learn(vs);
+            if (vs->audio)
+                repair_lost(vs);
         }
         break;
     case RTCP_PSFB:

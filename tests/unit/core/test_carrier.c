@@ -5,6 +5,7 @@
 #include "rtp/carrier_pack.h"
 #include "rtp/packet.h"
 #include "rtp/rtcp.h"
+#include "rtp/twcc.h"
 #include "rtp/video_sender.h"
 
 static const uint64_t NTP = 0x1122334455667788;
@@ -203,7 +204,7 @@ static void through_the_sender(void **state)
     video_sender_free(&vs);
 }
 
-static struct video_sender *audio_sender(void)
+static struct video_sender *audio_sender(int64_t start_bps)
 {
     struct video_sender_config c;
     video_sender_default_config(&c);
@@ -214,11 +215,12 @@ static struct video_sender *audio_sender(void)
     c.first_seq = 65534;
     c.rtp_ts_offset = 0xfffffff0;
     c.ext.twcc = 4;
-    c.cc = (struct cc_config){3000000, 100000, 20000000};
+    c.cc = (struct cc_config){start_bps, 100000, 20000000};
     return video_sender_new(&c);
 }
 
-/* Every packet has a timestamp of its own, at 48 kHz; what is asked for comes again bit for bit. */
+/* Every packet has a timestamp of its own, at 48 kHz; what is asked for comes again under a new
+ * number. */
 static void through_the_audio_sender(void **state)
 {
     (void)state;
@@ -226,7 +228,7 @@ static void through_the_audio_sender(void **state)
     size_t len[64], again_len[64];
     struct rtp_view v;
     struct rtcp_events ev;
-    struct video_sender *vs = audio_sender();
+    struct video_sender *vs = audio_sender(3000000);
     int64_t now = 1000000, begin = now;
     struct access_unit *au = au_of(5000, true);
     assert_true(video_sender_push(vs, au, NTP, now));
@@ -260,9 +262,10 @@ static void through_the_audio_sender(void **state)
     assert_int_equal(drain(vs, &now, again, again_len, 64), 2);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(again_len[i], len[i + 1]);
-        assert_memory_equal(again[i], out[i + 1], len[i + 1]);
+        assert_memory_equal(again[i] + 20, out[i + 1] + 20, len[i + 1] - 20);
+        assert_true(rtp_parse(again[i], again_len[i], &v));
+        assert_int_equal(v.seq, (uint16_t)(65534 + n + i));
     }
-    /* The picture is there when its own packets are, whatever of the copies arrived. */
     uint8_t pli[12] = {0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0x30, 0};
     video_sender_on_rtcp(vs, pli, sizeof pli, now, NTP, &ev);
     assert_true(ev.key_wanted);
@@ -273,13 +276,74 @@ static void through_the_audio_sender(void **state)
     video_sender_free(&vs);
 }
 
+static void push_picture(struct video_sender *vs, uint64_t pic_id, int64_t now)
+{
+    struct access_unit *au = au_of(5000, pic_id == 1);
+    au->pic_id = pic_id;
+    au->pts_us = now;
+    assert_true(video_sender_push(vs, au, NTP, now));
+    access_unit_unref(&au);
+}
+
+static void feed_back(struct video_sender *vs, struct twcc_recorder *r, int64_t now)
+{
+    uint8_t buf[256];
+    struct byte_writer w = byte_writer_of(buf, sizeof buf);
+    struct rtcp_events ev;
+    twcc_write(r, &w, 9, 0x1000, now);
+    assert_false(w.failed);
+    video_sender_on_rtcp(vs, buf, bw_len(&w), now, NTP, &ev);
+}
+
+/* What is asked for goes again once, and once more when feedback calls that lost, and no more when
+ * feedback says that it came: whatever number the browser goes on asking for. */
+static void repairs(void **state)
+{
+    (void)state;
+    static uint8_t out[64][1300], again[64][1300];
+    size_t len[64], again_len[64];
+    struct rtcp_events ev;
+    uint64_t had = 0;
+    const uint8_t nack[16] = {0x81, 205, 0, 3, 0, 0, 0, 1, 0, 0, 0x10, 0, 0xff, 0xff, 0, 0};
+    struct video_sender *vs = audio_sender(20000000);
+    struct twcc_recorder *r = malloc(sizeof *r);
+    int64_t now = 1000000;
+    twcc_recorder_init(r);
+    push_picture(vs, 1, now);
+    assert_int_equal(drain(vs, &now, out, len, 64), 5); /* transport-wide numbers 0 to 4 */
+    video_sender_on_rtcp(vs, nack, sizeof nack, now, NTP, &ev);
+    assert_int_equal(drain(vs, &now, again, again_len, 64), 1); /* 5 */
+    assert_memory_equal(again[0] + 20, out[1] + 20, len[1] - 20);
+    now += 40000;
+    video_sender_on_rtcp(vs, nack, sizeof nack, now, NTP, &ev);
+    assert_false(ev.nack);
+    push_picture(vs, 2, now);
+    assert_int_equal(drain(vs, &now, again, again_len, 64), 5); /* 6 to 10 */
+    for (uint16_t i = 0; i <= 10; i++)
+        if (i != 1 && i != 5)
+            twcc_record(r, i, 1200, now);
+    feed_back(vs, r, now);
+    assert_false(video_sender_next_acked(vs, &had));
+    assert_int_equal(drain(vs, &now, again, again_len, 64), 1); /* 11: unasked */
+    assert_memory_equal(again[0] + 20, out[1] + 20, len[1] - 20);
+    twcc_record(r, 11, 1200, now);
+    feed_back(vs, r, now);
+    assert_true(video_sender_next_acked(vs, &had));
+    assert_int_equal(had, 1);
+    now += 500000;
+    video_sender_on_rtcp(vs, nack, sizeof nack, now, NTP, &ev);
+    assert_false(ev.nack);
+    free(r);
+    video_sender_free(&vs);
+}
+
 /* Small pictures are not worth repeating: a probe is of packets that no frame needs. */
 static void empty_probes(void **state)
 {
     (void)state;
     static uint8_t out[64][1300];
     size_t len[64];
-    struct video_sender *vs = audio_sender();
+    struct video_sender *vs = audio_sender(3000000);
     int64_t now = 1000000;
     struct access_unit *au = au_of(100, true);
     assert_true(video_sender_push(vs, au, NTP, now));
@@ -298,7 +362,7 @@ static void empty_probes(void **state)
         more = !video_sender_poll(vs, now, &p) || p.len != len[0];
         assert_true(now < 3000000);
     }
-    assert_memory_equal(p.data, out[0], len[0]);
+    assert_memory_equal(p.data + 20, out[0] + 20, len[0] - 20);
     video_sender_free(&vs);
 }
 
@@ -310,6 +374,7 @@ int main(void)
         cmocka_unit_test(through_the_sender),
         cmocka_unit_test(audio_frames),
         cmocka_unit_test(through_the_audio_sender),
+        cmocka_unit_test(repairs),
         cmocka_unit_test(empty_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
