@@ -15,7 +15,7 @@ import {WebCodecsDecoder, webCodecsForHevc} from './webcodecs.js';
 const BLACK = Uint8Array.of(0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x10, 0x00, 0x10, 0x00, 0x00, 0x47,
   0x08, 0x85, 0x85, 0x88, 0x85, 0x84, 0x88, 0x02, 0x02, 0x00, 0x0c, 0x0d, 0x60, 0x00, 0xfe, 0xff,
   0xab, 0x50, 0x80);
-const STATS_MS = 1000;
+const STATS_MS = 1000, TICK_MS = 50;
 const GAPS = 3; // so many, and nothing ever came again: this browser does not repair audio
 
 let order = new Order();
@@ -279,11 +279,14 @@ self.onrtctransform = async ({transformer: t}) => {
   }
 };
 
+let ticked = now();
 setInterval(() => {
   if (decoder?.stuck) decodingFailed(new Error('it gives no picture'));
-  if (pieces) order.stuck(pieces.stuckSince(order.next));
+  const late = now() - ticked > 2 * TICK_MS; // what came meanwhile is not read yet
+  ticked = now();
+  if (pieces && !late) order.stuck(pieces.stuckSince(order.next));
   askForKey();
-}, 50);
+}, TICK_MS);
 
 const median = (list) => (list.length ? list.sort((a, b) => a - b)[list.length >> 1] : null);
 let since = now();
