@@ -467,7 +467,7 @@ static enum refs_verdict parse_slice(const struct refs *r, struct bits *b, struc
     if (b->failed || pps_id >= MAX_PPS || !r->pps[pps_id].valid ||
         !r->sps[r->pps[pps_id].sps_id].valid)
         return r->started && !s->irap ? REFS_MISSING : REFS_NONE;
-    if (r->started && !s->irap && r->resumable && (int)pps_id != r->pps_id)
+    if (r->started && !s->irap && r->resumable && (int)pps_id % 8 != r->pps_id % 8)
         return REFS_MISSING; /* of an IRAP that was lost: its POC means another picture */
     s->pps_id = (int)pps_id;
     const struct pps *pps = &r->pps[pps_id];

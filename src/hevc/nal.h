@@ -76,8 +76,8 @@ void au_splitter_end(struct au_splitter *s);              /* no more input: the 
 struct access_unit *au_splitter_pop(struct au_splitter *s); /* gives; NULL: none is whole yet */
 int64_t au_splitter_dropped(const struct au_splitter *s);
 
-/* Of a user_data_unregistered SEI message (D.2.7) before an IRAP picture: each PPS id stands for one
- * IRAP picture and those after it. So a receiver can tell to which one a slice's POC is relative,
+/* Of a user_data_unregistered SEI message (D.2.7) before an IRAP picture: each PPS id modulo 8 stands
+ * for one IRAP picture and those after it. So a receiver can tell to which one a slice's POC is relative,
  * and may go on after a loss at any picture of which it has the references. */
 extern const uint8_t hevc_resume_uuid[16];
 

@@ -202,9 +202,9 @@ static void put_sps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put_trailing(w);
 }
 
-static void put_pps(struct bit_writer *w, const struct screen_params *p) /* 7.3.2.3 */
+static void put_pps(struct bit_writer *w, const struct screen_params *p, bool wavefronts) /* 7.3.2.3 */
 {
-    put_ue(w, (uint32_t)p->pps_id);
+    put_ue(w, (uint32_t)(p->pps_id + (wavefronts ? SCREEN_PPS_WAVEFRONTS : 0)));
     put_ue(w, 0);
     put(w, 1, 0); /* dependent slices */
     put(w, 1, 0); /* output_flag_present */
@@ -224,7 +224,7 @@ static void put_pps(struct bit_writer *w, const struct screen_params *p) /* 7.3.
     put(w, 2, 0); /* weighted prediction */
     put(w, 1, 1); /* transquant_bypass_enabled */
     put(w, 1, 0); /* tiles */
-    put(w, 1, p->wavefronts); /* entropy_coding_sync_enabled */
+    put(w, 1, wavefronts); /* entropy_coding_sync_enabled */
     put(w, 1, 0); /* loop filter across slices */
     put(w, 1, 1); /* deblocking control: disabled, it would blur text and touch what stood still */
     put(w, 1, 0);
@@ -249,14 +249,17 @@ static void put_resume_sei(struct bit_writer *w)
 
 bool params_write_sets(struct access_unit *au, const struct screen_params *p)
 {
-    struct bit_writer vps = {0}, sps = {0}, pps = {0}, sei = {0};
+    struct bit_writer vps = {0}, sps = {0}, pps = {0}, rows_pps = {0}, sei = {0};
     int zeros;
     put_vps(&vps, p);
     put_sps(&sps, p);
-    put_pps(&pps, p);
+    put_pps(&pps, p, false);
+    put_pps(&rows_pps, p, true);
     put_resume_sei(&sei);
     return nal_begin(au, NAL_VPS, &vps, &zeros) && nal_begin(au, NAL_SPS, &sps, &zeros) &&
-           nal_begin(au, NAL_PPS, &pps, &zeros) && nal_begin(au, NAL_SEI_PREFIX, &sei, &zeros);
+           nal_begin(au, NAL_PPS, &pps, &zeros) &&
+           (!p->wavefronts || nal_begin(au, NAL_PPS, &rows_pps, &zeros)) &&
+           nal_begin(au, NAL_SEI_PREFIX, &sei, &zeros);
 }
 
 /* The short-term set is that of the SPS, the picture at POC - 1; or it is told: one picture, or
@@ -330,7 +333,7 @@ static void put_slice_header(struct bit_writer *w, const struct slice_params *s,
     put(w, 1, 1); /* first_slice_segment_in_pic */
     if (s->key)
         put(w, 1, 0); /* no_output_of_prior_pics */
-    put_ue(w, (uint32_t)s->pps_id);
+    put_ue(w, (uint32_t)(s->pps_id + (s->wavefronts ? SCREEN_PPS_WAVEFRONTS : 0)));
     put_ue(w, s->key ? 2 : 1);
     if (!s->key) {
         put(w, SCREEN_POC_BITS, (uint32_t)s->poc & ((1u << SCREEN_POC_BITS) - 1));

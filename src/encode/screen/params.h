@@ -10,6 +10,7 @@ enum {
     SCREEN_CTB = 64,
     SCREEN_POC_BITS = 12,         /* two thousand pictures may be lost in a row */
     SCREEN_PPS_IDS = 7,
+    SCREEN_PPS_WAVEFRONTS = 8,    /* added to the PPS id of a picture with wavefronts */
     SCREEN_INIT_QP = 26,
     SCREEN_CHROMA_QP_OFFSET = -3, /* coloured text: chroma is sharper than film would need it */
     SCREEN_MERGE_CANDIDATES = 5,
@@ -22,7 +23,7 @@ struct screen_params {
     int level_idc;
     int dpb_size; /* pictures of the decoder's buffer, the one it decodes included */
     int pps_id;   /* 1 … SCREEN_PPS_IDS, another for each IDR picture: see params_write_sets */
-    bool wavefronts; /* each row of tree blocks is a substream */
+    bool wavefronts; /* pictures may have a substream for each row of tree blocks */
 };
 
 /* Slice segment data that ends at a byte: of the whole picture, or of a row of tree blocks. */
@@ -33,7 +34,7 @@ struct substream {
 
 struct slice_params {
     bool key;    /* IDR, else P */
-    bool wavefronts; /* as in the parameter sets */
+    bool wavefronts; /* each row of tree blocks is a substream */
     int poc;     /* since the IDR */
     int qp;      /* SliceQpY */
     int pps_id;
@@ -49,9 +50,10 @@ struct slice_params {
 /* The window, the level and the picture buffer. The level is the lowest that fits, or one with room
  * for 16 pictures, where config->max_level_idc allows it. */
 void params_choose(struct screen_params *p, const struct encoder_config *config);
-/* Appends the three parameter sets, and an SEI message that says that this stream can be gone on
+/* Appends the parameter sets, and an SEI message that says that this stream can be gone on
  * with after a loss at any picture of which the references are there. That is so because a
- * slice's PPS id tells to which IDR picture its POC belongs. false: out of memory. */
+ * slice's PPS id modulo 8 tells to which IDR picture its POC belongs. There are two PPSs where
+ * pictures may have wavefronts, which cost small pictures more than they gain. false: out of memory. */
 bool params_write_sets(struct access_unit *au, const struct screen_params *p);
 /* Appends a slice segment that is the whole picture: its header and its data, with emulation
  * prevention (7.4.2); n: of the wavefronts, of which the header tells the entry points, or 1. */

@@ -10,7 +10,8 @@
 
 enum {
     CTU_BYTES_MOST = 1 << 16, /* no tree block takes more, even lossless 4:4:4 noise */
-    SHARED_BLOCKS_MIN = 512,  /* new 8x8 blocks: fewer are not worth waking a thread */
+    SHARED_BLOCKS_MIN = 512,  /* new 8x8 blocks, or a quarter of the picture: fewer are not
+                                 worth waking a thread, nor the ends and entry points of the rows */
     MOVED_WEIGHT = 6,         /* and a tree block's moved ones count as so many */
 };
 
@@ -40,23 +41,25 @@ struct rows {
     atomic_int waiting;       /* threads that sleep until a row is further */
     pthread_mutex_t lock;     /* for the sleep alone */
     pthread_cond_t further;
-    int n;                    /* arithmetic coders: 1, or one for each row */
+    int n;                    /* arithmetic coders of this picture: 1, or one for each row */
+    int room;                 /* for so many */
     struct row row[];
 };
 
 struct rows *rows_new(const struct geometry *g, struct pool *pool)
 {
-    int n = pool ? g->ctb_rows : 1;
-    struct rows *r = calloc(1, sizeof *r + (size_t)n * sizeof r->row[0]);
+    int room = pool ? g->ctb_rows : 1;
+    struct rows *r = calloc(1, sizeof *r + (size_t)room * sizeof r->row[0]);
     if (!r)
         return NULL;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->further, NULL);
     r->g = g;
     r->pool = pool;
-    r->n = n;
+    r->n = 1;
+    r->room = room;
     r->spent = calloc((size_t)g->ctb_cols * (size_t)g->ctb_rows, sizeof r->spent[0]);
-    r->streams = calloc((size_t)n, sizeof r->streams[0]);
+    r->streams = calloc((size_t)room, sizeof r->streams[0]);
     if (!r->spent || !r->streams)
         rows_free(&r);
     return r;
@@ -67,7 +70,7 @@ void rows_free(struct rows **rows)
     struct rows *r = *rows;
     if (!r)
         return;
-    for (int i = 0; i < r->n; i++)
+    for (int i = 0; i < r->room; i++)
         cabac_free(&r->row[i].coder.cabac);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->further);
@@ -347,23 +350,26 @@ static void code_row(void *arg, int y)
         cabac_finish(e);
 }
 
+/* It does not depend on the number of threads: the bits do not. */
 static bool worth_sharing(const struct rows *r)
 {
-    if (!r->pool || pool_threads(r->pool) < 2)
+    if (!r->pool || r->room < 2)
         return false;
     int weight = 0;
     for (int b = 0; b < RATE_BINS; b++)
         weight += r->job->work->blocks[b];
     for (int t = 0; t < r->g->ctb_cols * r->g->ctb_rows; t++)
         weight += MOVED_WEIGHT * r->job->todo[t];
-    return weight >= SHARED_BLOCKS_MIN;
+    int most = r->g->w8 * r->g->h8 / 4;
+    return weight >= (most < SHARED_BLOCKS_MIN ? most : SHARED_BLOCKS_MIN);
 }
 
 bool rows_code(struct rows *r, const struct rows_job *job, struct rows_result *out)
 {
     int rows = r->g->ctb_rows, cols = r->g->ctb_cols;
     r->job = job;
-    r->shared = worth_sharing(r);
+    r->n = worth_sharing(r) ? rows : 1;
+    r->shared = r->n > 1 && pool_threads(r->pool) > 1;
     atomic_store(&r->failed, false);
     for (int i = 0; i < r->n; i++)
         atomic_store(&r->row[i].done, 0);

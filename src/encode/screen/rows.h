@@ -1,6 +1,6 @@
 /* rows: codes the tree blocks of a picture, after it was planned, and keeps it within its bytes.
  *
- * With a pool each row of tree blocks has its own arithmetic coder (wavefront parsing,
+ * With a pool, and enough to do, each row of tree blocks has its own arithmetic coder (wavefront parsing,
  * entropy_coding_sync_enabled_flag): it begins with the contexts that the row above had after two
  * tree blocks, so several threads of the encoder, and of the decoder, work on rows beside each other,
  * each two blocks behind the one above. What a row decides depends only on blocks that are done
@@ -40,7 +40,7 @@ struct rows *rows_new(const struct geometry *g, struct pool *pool);
 void rows_free(struct rows **r);
 /* false: out of memory. */
 bool rows_code(struct rows *r, const struct rows_job *job, struct rows_result *out);
-/* The substreams of the slice, one or one for each row; borrowed until the next call. */
+/* The substreams of the slice: one, or with wavefronts one for each row; borrowed until the next call. */
 const struct substream *rows_streams(const struct rows *r, int *count);
 
 #endif

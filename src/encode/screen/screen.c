@@ -418,7 +418,7 @@ static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au
     int n;
     const struct substream *streams = rows_streams(s->rows, &n);
     struct slice_params slice = {.key = key, .pps_id = s->params.pps_id,
-                                 .wavefronts = s->params.wavefronts,
+                                 .wavefronts = n > 1,
                                  .qp = qp == RATE_LOSSLESS ? LOSSLESS_SLICE_QP : qp};
     memory_slice(&s->memory, &s->coder, &slice);
     if ((key && !params_write_sets(au, &s->params)) ||
