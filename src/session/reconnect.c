@@ -113,7 +113,7 @@ int64_t backoff_us(int *tries, uint32_t chance)
 {
     int64_t us = 500000;
     for (int i = 0; i < *tries && us < BACKOFF_MAX_US; i++)
-        us *= 2;
+        us += us / 2;
     us = us < BACKOFF_MAX_US ? us : BACKOFF_MAX_US;
     (*tries)++;
     return us - us / 5 * (int64_t)(chance % 1000) / 1000;

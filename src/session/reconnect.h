@@ -52,7 +52,8 @@ void heartbeat_probed(struct heartbeat *h, int64_t now_us, int64_t rtt_us);
 /* When the connection is lost, if nothing comes until then; INT64_MAX: silence says nothing. */
 int64_t heartbeat_lost_us(const struct heartbeat *h);
 
-/* 0.5, 1, 2, 4, 5, 5, … s, each less by up to a fifth, so that many viewers of one share do not
+/* 0.5, 0.75, 1.1, 1.7, 2.5, 3.8, 5, 5, … s: a share that is started again is found within half of the time
+ * that it was away. Each is less by up to a fifth, so that many viewers of one share do not
  * come back in step. tries: how many failed since it was last well; it is counted up. */
 int64_t backoff_us(int *tries, uint32_t chance);
 
