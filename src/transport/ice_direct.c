@@ -15,30 +15,35 @@ enum {
 struct ice_direct {
     GSource source;
     GPollFD poll; /* no g_source_add_unix_fd: that is ready whatever check says */
-    bool pass; /* the next turn is the others' */
-    unsigned turns;
     void (*on_packet)(void *ctx, uint8_t *data, size_t len);
     void *ctx;
     uint8_t data[ROOM];
 };
 
+/* Of all instances on this loop, which must give way in the same turn: by turns they would keep
+ * out the others for ever. */
+static _Thread_local unsigned turns;
+static _Thread_local int64_t pass_us; /* g_source_get_time of the turn that is not ours */
+
 static struct ice_direct *direct_of(GSource *source) { return (struct ice_direct *)source; }
+
+/* RTP and RTCP begin with version 2 (RFC 7983); STUN, DTLS and what TURN servers send do not. */
+static bool is_next_ours(const struct ice_direct *d)
+{
+    uint8_t first = 0;
+    return recv(d->poll.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0 && first >> 6 == 2;
+}
 
 static gboolean check(GSource *source)
 {
     struct ice_direct *d = direct_of(source);
-    bool pass = d->pass;
-    d->pass = false;
-    return !pass && (d->poll.revents & G_IO_IN);
-}
-
-/* RTP and RTCP begin with version 2 (RFC 7983); STUN, DTLS and what TURN servers send do not. */
-static bool is_next_ours(const struct ice_direct *d, bool *others)
-{
-    uint8_t first = 0;
-    ssize_t n = recv(d->poll.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT);
-    *others = n == 0 || (n > 0 && first >> 6 != 2);
-    return n > 0 && !*others;
+    if (!(d->poll.revents & G_IO_IN))
+        return FALSE;
+    if (turns >= TURNS) {
+        turns = 0;
+        pass_us = g_source_get_time(source); /* the same for all sources of a turn */
+    }
+    return g_source_get_time(source) != pass_us && is_next_ours(d);
 }
 
 static gboolean dispatch(GSource *source, GSourceFunc unused, gpointer unused_ctx)
@@ -46,15 +51,14 @@ static gboolean dispatch(GSource *source, GSourceFunc unused, gpointer unused_ct
     (void)unused;
     (void)unused_ctx;
     struct ice_direct *d = direct_of(source);
-    bool others = false;
-    for (int i = 0; i < PACKETS_A_TURN && is_next_ours(d, &others); i++) {
+    turns++;
+    for (int i = 0; i < PACKETS_A_TURN && (i == 0 || is_next_ours(d)); i++) {
         ssize_t n = recv(d->poll.fd, d->data, sizeof d->data, MSG_DONTWAIT | MSG_TRUNC);
         if (n > 0 && (size_t)n <= sizeof d->data)
             d->on_packet(d->ctx, d->data, (size_t)n);
         if (g_source_is_destroyed(source))
             return G_SOURCE_REMOVE;
     }
-    d->pass = others || ++d->turns % TURNS == 0;
     return G_SOURCE_CONTINUE;
 }
 
