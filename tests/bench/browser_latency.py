@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The page in real browsers: from handing a coded picture to the sender until its cells are read in what the page shows.
 
-    browser_latency.py [--seconds S] [--rows NAME,…] [--browsers NAME,…] [--one-core] [--output FILE.json] [--check]
+    browser_latency.py [--seconds S] [--rows NAME,…] [--browsers NAME,…] [--one-core] [--query QUERY] [--output FILE.json] [--check]
 
 A film of 1920x1080 pictures is made once (browser_film.py), each with its number in cells, and played by
 programs that encode nothing: hevcast (playback.c, on libhevcast) to the page behind its link, and GStreamer's
@@ -10,6 +10,7 @@ no H.264. Both say when they handed each picture on. A script in the page reads 
 video at every animation frame, which costs both the same and rounds both to the display's 60 Hz; a number counts when it is seen
 first. `skipped`: pictures that were sent and never seen; `not drawn`: those that the page itself left out for being late.
 CPU is that of the browser with all its processes, in cores. --one-core: the browser gets one core, the sender another.
+--query: for the page, "carrier=audio" say.
 
 Then the time from opening the page to its first picture: cold (a new browser), and warm (loaded again).
 
@@ -123,7 +124,7 @@ def measure(env, kind, system, film, fps, a):
     sender, url = start_sender(env, system, film, fps, 1 if a.one_core else None)
     web = Browser(env, kind, wrap=on_core(0 if a.one_core else None))
     try:
-        web.do("open", url=url, width=1920, height=1080)
+        web.do("open", url=url + (f"?{a.query}" if a.query and system == "hevcast" else ""), width=1920, height=1080)
         web.do("state", wanted=["watching"], timeout=20000) if system == "hevcast" else \
             lib.wait_until("the video plays", lambda: web.do("evaluate", code="return document.body.dataset.state") == "watching", 20)
         web.do("evaluate", code=READER)
@@ -146,7 +147,7 @@ def measure(env, kind, system, film, fps, a):
            "min_ms": round(latencies[0], 1), "count": len(latencies), "sent": due, "skipped": skipped,
            "fps": round(len(latencies) / (end - start), 1), "cpu": round((cpu1 - cpu0) / (end - start), 2)}
     if after:
-        out["path"] = f"{after['decoder']}, {after['drawing']}"
+        out["path"] = f"{after['decoder']}, {after['drawing']}, {after['carrier']}"
         out["not_drawn"] = sum(after["totals"][k] - before["totals"][k] for k in ("decoded",)) - \
             (after["totals"]["drawn"] - before["totals"]["drawn"])
         out["stages"] = {k: round(after[k], 2) for k in ("transferMs", "decodeMs", "drawMs", "latencyMs") if after.get(k) is not None}
@@ -161,7 +162,7 @@ def first_pictures(env, kind, film, a):
     for _ in range(a.loads):
         web = Browser(env, kind)
         for how in ("cold", "warm"):
-            web.do("open", url=url, width=1920, height=1080)
+            web.do("open", url=url + (f"?{a.query}" if a.query else ""), width=1920, height=1080)
             web.wait_state("watching")
             results[how].append(web.do("evaluate", code=mark))
         web.close()
@@ -197,6 +198,7 @@ def main():
     ap.add_argument("--browsers", type=lambda s: s.split(","), default=list(PEER))
     ap.add_argument("--one-core", action="store_true")
     ap.add_argument("--output", default=os.path.join(lib.BUILD, "bench", "browser.json"))
+    ap.add_argument("--query", default="")
     ap.add_argument("--check", action="store_true")
     a = ap.parse_args()
     if set(a.rows) - set(ROWS) or set(a.browsers) - set(PEER):

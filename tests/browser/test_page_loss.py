@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""test_page_loss.py chromium|firefox|firefox-h265: the page behind a link that loses 2 % of the packets.
+"""test_page_loss.py chromium|firefox|firefox-h265 [vp8|audio]: the page behind a link that loses 2 % of the packets.
 
 A recorded file is passed through whose pictures each carry the MD5 of their planes (H.265, decoded picture hash SEI); the
 page checks every picture that it draws (?verify=1): none is broken, and motion goes on. Repair by retransmission first;
@@ -53,19 +53,21 @@ def watch(env, web, seconds, what, least_fps):
 
 
 def main():
-    kind = sys.argv[1]
+    kind, carrier = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     link = "rate=10M delay=20 queue=300 loss=2"
-    with lib.Env(f"the page in {kind} at 2 % loss", time_limit_s=170) as env, \
+    with lib.Env(f"the page in {kind} at 2 % loss{carrier and ', carrier ' + carrier}", time_limit_s=170) as env, \
             netlab.need(a_to_b=link, b_to_a="delay=20 loss=2") as lab:
         path = recording(env)
         share = env.share(path, "--loop", listen=lab.a.ip + ":0", side=lab.a)
         web = Browser(env, kind, wrap=lab.b.wrap, origin=share.url.rstrip("/") if kind == "firefox-h265" else "")
-        web.do("open", url=share.url + "?verify=1")
+        web.do("open", url=share.url + "?verify=1" + (carrier and "&carrier=" + carrier))
         web.wait_state("watching", timeout_s=30)
         lib.wait_until("statistics", lambda: web.stats().get("verified"), 10)
         print(f"     decoded by {web.stats()['decoder']}, a secure context: "
               f"{web.do('evaluate', code='return isSecureContext')}", flush=True)
         env.check(web.stats()["decoder"] == ("WebCodecs" if kind == "firefox-h265" else "WebAssembly"), "by the expected decoder")
+        if carrier:
+            env.check(web.stats()["carrier"] == carrier, f"by the {carrier} carrier")
         lab.reset()
         watch(env, web, 5, "2 % loss, 40 ms", 4)  # checking takes most of the time
         stats = lab.stats()["a->b"]

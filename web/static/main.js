@@ -18,11 +18,11 @@ const HIDDEN_MS = Number(query.get('away') ?? 20000);
 // native: the browser's own RTP and decoder; carrier: web/static/worker.js
 const wanted = query.get('path') ?? 'auto';
 const canCarrier = typeof RTCRtpScriptTransform !== 'undefined';
-// ?carrier=audio: 8 ms less in Chromium, and not for a worker that is busy (doc/carrier.md).
+// ?carrier=audio: some 10 ms less in Chromium, and not for a machine that is busy (doc/carrier.md).
 let carrier = query.get('carrier') ?? 'vp8';
 let native = wanted === 'native' || (wanted === 'auto' && codecsOf('H265').length > 0);
 
-let session = null, worker = null, attempts = 0, timer = 0, away = false;
+let session = null, worker = null, reader = null, attempts = 0, timer = 0, away = false;
 const nativeWatch = new NativeWatch();
 let size = null, exact = false, state = '', reason = '';
 
@@ -106,6 +106,19 @@ function startWorker() {
   worker.postMessage({begin: {path: wanted, draw: query.get('draw') ?? '', verify: query.has('verify')}});
 }
 
+// For the audio carrier, beside the worker and connected with it.
+function startReader() {
+  if (reader) return;
+  reader = new Worker(new URL('./reader.js', import.meta.url), {type: 'module', name: 'hevcast reader'});
+  const {port1, port2} = new MessageChannel();
+  reader.postMessage({port: port1}, [port1]);
+  worker.postMessage({reader: port2}, [port2]);
+  reader.onerror = (e) => {
+    console.warn('hevcast: the reader does not run:', e.message ?? 'it cannot be loaded');
+    if (carrier === 'audio') useVp8();
+  };
+}
+
 // To the worker, for good; null where this browser cannot.
 function giveCanvas() {
   const offscreen = canvas.transferControlToOffscreen?.() ?? null;
@@ -132,8 +145,9 @@ function connect() {
   }
   say('connecting', reason || 'Connecting…', reason ? 'Reconnecting…' : '');
   if (!native) startWorker();
+  if (!native && carrier === 'audio') startReader();
   const s = session = new Session({
-    carrier: native ? null : carrier, worker,
+    carrier: native ? null : carrier, worker, reader,
     onTrack: (receiver, stream) => {
       if (!native) return;
       video.srcObject = stream;

@@ -40,9 +40,9 @@ let connections = 0; // the worker tells them apart by their number
 const retryAfterOf = (response) => Number(response.headers.get('Retry-After')) || 0;
 
 export class Session {
-  // carrier: 'vp8', 'audio' or none; onTrack(receiver, stream), onState('connected' | 'ended', why)
-  constructor({carrier, worker, onTrack, onState}) {
-    Object.assign(this, {carrier, worker, onTrack, onState, ended: false, queued: []});
+  // carrier: 'vp8', 'audio' or none; worker: decodes, reader: reads packets of audio; onTrack(receiver, stream), onState('connected' | 'ended', why)
+  constructor({carrier, worker, reader, onTrack, onState}) {
+    Object.assign(this, {carrier, worker, reader, onTrack, onState, ended: false, queued: []});
   }
 
   async start() {
@@ -62,7 +62,7 @@ export class Session {
       receiver.transform = new RTCRtpScriptTransform(this.worker, {connection});
       if (this.carrier === 'audio') {
         const audio = pc.addTransceiver('audio', {direction: 'recvonly'});
-        audio.receiver.transform = new RTCRtpScriptTransform(this.worker, {connection, packets: true});
+        audio.receiver.transform = new RTCRtpScriptTransform(this.reader, {connection});
       }
     } else if ('jitterBufferTarget' in receiver) {
       receiver.jitterBufferTarget = 0;

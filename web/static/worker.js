@@ -2,11 +2,11 @@
 //
 // To the page:   {draw: picture} (paint.js), {size: [w, h]}, {first: true}, {stats: {…}}, {unable: reason}, {wantsCanvas: true},
 //                {unrepaired: true}
-// From the page: {begin: {path, draw, verify}}, {drawn: answer}, {canvas}, {paused: bool}, {reset: true}, {offset: ms}
+// From the page: {begin: {path, draw, verify}}, {drawn: answer}, {canvas}, {paused: bool}, {reset: true}, {offset: ms},
+//                {reader: port} (reader.js: frames of the audio carrier)
 import {Backlog} from './backlog.js';
-import {Order, parse, parseAt} from './order.js';
+import {Order, parse} from './order.js';
 import {Screen, hasGpu} from './draw.js';
-import {Pieces} from './pieces.js';
 import {WasmDecoder} from './wasm.js';
 import {WebCodecsDecoder, webCodecsForHevc} from './webcodecs.js';
 
@@ -20,8 +20,8 @@ const GAPS = 3; // so many, and nothing ever came again: this browser does not r
 
 let order = new Order();
 let screen = null, path = 'auto', way = '', verify = false, paused = false, verifier = null;
-let pieces = null, gaps = 0; // of the audio carrier
-let transformer = null, current = 0, decoder = null, making = null;
+let audio = null, gaps = 0; // of the audio carrier: what its reader said last
+let transformer = null, current = 0, over = 0, decoder = null, making = null;
 const queue = new Backlog();
 let pumping = false;
 let sent = []; // to the page, which has not answered
@@ -45,7 +45,7 @@ function startAgain() {
 function askForKey() {
   if (paused || !transformer || !order.wantsKey(now())) return;
   totals.keyRequests++;
-  if (pieces && order.next !== null && ++gaps === GAPS && pieces.late === 0) say({unrepaired: true});
+  if (audio && order.next !== null && ++gaps === GAPS && audio.late === 0) say({unrepaired: true});
   transformer.sendKeyFrameRequest().catch(() => {});
 }
 
@@ -225,46 +225,48 @@ function decodeOne(frame) {
   queue.took(now() - began, frame.key);
 }
 
-function take(frame) {
+// arrived: at this worker, or at the reader.
+function take(frame, arrived) {
   totals.frames++;
   if (frame.key) totals.keys++;
   count.bytes += frame.data.length;
-  frame.arrived = now();
-  if (frame.captured) count.transfer.push(unixMs() - frame.captured - clockOffset - frame.encodeMs);
+  frame.arrived = arrived;
+  if (frame.captured) count.transfer.push(performance.timeOrigin + arrived - frame.captured - clockOffset - frame.encodeMs);
   if (paused) return;
-  queue.push(...order.push(frame, frame.arrived));
+  // A gap begins when it is seen here: what fills it may wait behind this frame.
+  queue.push(...order.push(frame, now()));
   if (!pumping) pump();
 }
 
-// Packets of the audio carrier. None goes on to the browser's own receiver: there is nothing to be heard.
-async function receivePackets(t) {
-  const mine = pieces = new Pieces(), reader = t.readable.getReader();
-  gaps = 0;
-  try {
-    for (let r; !(r = await reader.read()).done;) {
-      if (mine !== pieces) continue;
-      const whole = mine.push(r.value.data, now());
-      const frame = whole && parseAt(whole, 0);
-      if (!frame) continue;
-      take(frame);
-      // Packets of before this browser was ready are never asked for again.
-      if (order.next === null && !frame.key && !mine.before(frame.number)) order.hurry(now());
-    }
-  } catch {
-    // As below.
+// Whether something is of the connection that there is, or of a new one.
+function belongs(connection) {
+  if (connection < current || connection <= over) return false;
+  if (connection > current) {
+    current = connection;
+    order.reset();
   }
+  return true;
+}
+
+function fromReader({connection, frame, first, stuck = null, late}) {
+  if (!belongs(connection)) return;
+  if (!audio) {
+    audio = {late: 0};
+    gaps = 0;
+  }
+  if (frame) {
+    take(frame, frame.arrived - performance.timeOrigin);
+    // Packets of before this browser was ready are never asked for again.
+    if (order.next === null && !frame.key && first) order.hurry(now());
+    return;
+  }
+  audio.late = late;
+  order.stuck(stuck === null ? null : stuck - performance.timeOrigin);
+  askForKey();
 }
 
 self.onrtctransform = async ({transformer: t}) => {
-  if (t.options.connection < current) return;
-  if (t.options.connection > current) {
-    current = t.options.connection;
-    order.reset();
-  }
-  if (t.options.packets) {
-    receivePackets(t);
-    return;
-  }
+  if (!belongs(t.options.connection)) return;
   transformer = t; // with the audio carrier its only purpose is to ask for key frames
   const reader = t.readable.getReader(), writer = t.writable.getWriter();
   try {
@@ -272,20 +274,16 @@ self.onrtctransform = async ({transformer: t}) => {
       const frame = parse(r.value.data);
       r.value.data = BLACK.slice().buffer;
       writer.write(r.value).catch(() => {});
-      if (frame && t === transformer) take(frame);
+      if (frame && t === transformer) take(frame, now());
     }
   } catch {
     // The connection has ended; the page knows.
   }
 };
 
-let ticked = now();
 setInterval(() => {
   if (decoder?.stuck) decodingFailed(new Error('it gives no picture'));
-  const late = now() - ticked > 2 * TICK_MS; // what came meanwhile is not read yet
-  ticked = now();
-  if (pieces && !late) order.stuck(pieces.stuckSince(order.next));
-  askForKey();
+  if (!audio) askForKey(); // else when its reader ticks: all that was whole before has been seen then
 }, TICK_MS);
 
 const median = (list) => (list.length ? list.sort((a, b) => a - b)[list.length >> 1] : null);
@@ -294,7 +292,7 @@ setInterval(() => {
   const seconds = (now() - since) / 1000;
   since = now();
   say({stats: {
-    carrier: pieces ? 'audio' : 'vp8', decoder: decoder ? decoder.name : '', drawing: screen ? screen.name : '',
+    carrier: audio ? 'audio' : 'vp8', decoder: decoder ? decoder.name : '', drawing: screen ? screen.name : '',
     fps: count.drawn / seconds, decodedFps: count.decoded / seconds, skipped: count.skipped,
     decodeMs: count.decoded ? count.decodeMs / count.decoded : null,
     drawMs: count.drawn ? count.drawMs / count.drawn : null,
@@ -314,6 +312,7 @@ self.onmessage = ({data}) => {
     making = prepare();
     making.then((d) => { decoder ??= d; making = null; }, () => { making = null; });
   }
+  if (data.reader) data.reader.onmessage = (e) => fromReader(e.data);
   if (data.canvas !== undefined) giveCanvas(data.canvas);
   if (data.offset !== undefined) clockOffset = data.offset;
   if (data.paused !== undefined && data.paused !== paused) {
@@ -327,7 +326,8 @@ self.onmessage = ({data}) => {
     queue.clear();
     dropLate();
     transformer = null;
-    pieces = null;
+    audio = null;
+    over = current;
     shown = false;
     order = new Order();
     if (decoder instanceof WebCodecsDecoder) dropDecoder();
