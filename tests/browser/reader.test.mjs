@@ -12,6 +12,8 @@ const {setInterval: timer} = globalThis;
 globalThis.setInterval = (f) => { tick = f; };
 await import('../../web/static/reader.js');
 globalThis.setInterval = timer;
+const ready = [];
+globalThis.postMessage = (message) => ready.push(message.ready);
 const heard = () => said.splice(0);
 const settled = () => new Promise((resolve) => { setImmediate(resolve); });
 
@@ -56,6 +58,7 @@ test('a whole frame goes on, with the time of its last packet, its bytes transfe
   self.onmessage({data: {port}});
   first = connection(1);
   assert.deepEqual(heard(), [{connection: 1, stuck: null, late: 0, transferred: []}], 'the page is to know that it is there');
+  assert.deepEqual(ready, [1], 'and that packets may come');
   const [a, b, c] = packetsOf(7, {key: true});
   await first.push(a, b);
   assert.deepEqual(heard(), []);

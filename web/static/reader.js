@@ -2,6 +2,7 @@
 // browser drops what is not read in time, and a packet has less of that than a frame: nothing else runs here.
 //
 // From the page: {port}, to the decoding worker
+// To the page:   {ready: connection}: packets that come from now on are read
 // To that:       {connection, frame, first}: a whole frame (order.js), its data transferred. first: nothing of one before it waits
 //                {connection, stuck, late}: every TICK_MS; stuck: since when nothing came of a frame that is not whole, or
 //                null; late: how many packets came after one that was sent later
@@ -50,6 +51,7 @@ self.onrtctransform = async ({transformer}) => {
   newest = connection;
   const mine = packets = new Packets(connection), reader = transformer.readable.getReader();
   mine.tick();
+  self.postMessage({ready: connection});
   try {
     for (let r; mine === packets && !(r = await reader.read()).done;) mine.take(r.value.data);
   } catch {

@@ -63,6 +63,7 @@ export class Session {
       if (this.carrier === 'audio') {
         const audio = pc.addTransceiver('audio', {direction: 'recvonly'});
         audio.receiver.transform = new RTCRtpScriptTransform(this.reader, {connection});
+        this.reading = this.readerReady(connection);
       }
     } else if ('jitterBufferTarget' in receiver) {
       receiver.jitterBufferTarget = 0;
@@ -77,6 +78,18 @@ export class Session {
     receiver.transport?.addEventListener('statechange', () => this.watch());
   }
 
+  // Packets that come before the reader runs are lost, and the browser never asks for them.
+  readerReady(connection) {
+    return new Promise((resolve) => {
+      const hear = ({data}) => {
+        if (data.ready < connection) return;
+        this.reader.removeEventListener('message', hear);
+        resolve();
+      };
+      this.reader.addEventListener('message', hear);
+    });
+  }
+
   async post(sdp) {
     // At once, without waiting for candidates: the share answers whoever reaches it.
     const query = this.carrier ? `?carrier=${this.carrier}&level=${await level}` : '';
@@ -87,6 +100,7 @@ export class Session {
     if (response.status !== 201) throw new Refused(response.status, text.trim().slice(0, 300), retryAfterOf(response));
     this.location = new URL(response.headers.get('Location'), response.url).href;
     this.etag = response.headers.get('ETag');
+    await this.reading;
     if (this.ended) {
       this.remove();
       return;
