@@ -250,7 +250,7 @@ static void all_scenarios(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
-        for (uint64_t seed = 1; seed <= 5; seed++)
+        for (uint64_t seed = 1; seed <= SIM_SEEDS(5); seed++)
             run(&scenarios[i], seed);
 }
 

@@ -19,7 +19,7 @@ static void report(const char *name, uint64_t seed, const struct world *w, const
 static void converges(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 5; seed++) {
+    for (uint64_t seed = 1; seed <= SIM_SEEDS(5); seed++) {
         struct world w;
         open_world(&w, seed, 10000000, 40000, 300);
         open_flow(&w, 20000000, w.now_us, true);
@@ -36,7 +36,7 @@ static void converges(void **state)
 static void steps(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 3; seed++) {
+    for (uint64_t seed = 1; seed <= SIM_SEEDS(3); seed++) {
         struct world w;
         open_world(&w, seed, 10000000, 40000, 300);
         open_flow(&w, 20000000, w.now_us, true);
@@ -75,7 +75,7 @@ static void radio_loss(void **state)
         {"20 % lost, 100 ms", 0.2, 0, 100000, 0.6},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        for (uint64_t seed = 1; seed <= 3; seed++) {
+        for (uint64_t seed = 1; seed <= SIM_SEEDS(3); seed++) {
             struct world w;
             open_world(&w, seed, 6000000, cases[i].rtt_us, 300);
             w.path.loss = cases[i].loss;
@@ -95,7 +95,7 @@ static void radio_loss(void **state)
 static void idle_minute(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 3; seed++) {
+    for (uint64_t seed = 1; seed <= SIM_SEEDS(3); seed++) {
         struct world w;
         open_world(&w, seed, 20000000, 40000, 300);
         open_flow(&w, 40000000, w.now_us, true);
@@ -126,7 +126,7 @@ static void idle_minute(void **state)
 static void two_flows(void **state)
 {
     (void)state;
-    enum { PAIRS = 10 };
+    enum { PAIRS = SIM_SEEDS(10) };
     int unequal = 0;
     double off = 0;
     for (uint64_t seed = 1; seed <= PAIRS; seed++) {

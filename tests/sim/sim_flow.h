@@ -12,6 +12,15 @@
 #include "rtp/video_sender.h"
 #include "sim_path.h"
 
+/* How many of n seeds: sanitizers look at the code, which is the same with each, and take their time. */
+#if defined(__SANITIZE_THREAD__)
+#define SIM_SEEDS(n) ((n) > 4 ? 2 : 1)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SIM_SEEDS(n) ((n) > 4 ? (n) / 2 : (n))
+#else
+#define SIM_SEEDS(n) (n)
+#endif
+
 struct sim_flow {
     struct video_sender *sender;
     struct video_receiver *receiver;

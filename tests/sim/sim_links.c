@@ -3,11 +3,7 @@
  * none may be left unused or filled. */
 #include "sim_world.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { LINKS = 40 };
-#else
-enum { LINKS = 200 };
-#endif
+enum { LINKS = SIM_SEEDS(200) > 100 ? SIM_SEEDS(200) : 20 };
 
 static int by_value(const void *a, const void *b)
 {

@@ -18,8 +18,8 @@ const HIDDEN_MS = Number(query.get('away') ?? 20000);
 // native: the browser's own RTP and decoder; carrier: web/static/worker.js
 const wanted = query.get('path') ?? 'auto';
 const canCarrier = typeof RTCRtpScriptTransform !== 'undefined';
-// ?carrier=audio: some 10 ms less in Chromium, and not for a machine that is busy (doc/carrier.md).
-let carrier = query.get('carrier') ?? 'vp8';
+// Chromium holds received video for a tick of 64 Hz, and not audio (doc/carrier.md). Nothing but its name tells.
+let carrier = query.get('carrier') ?? (/Chrom(e|ium)\//.test(navigator.userAgent) ? 'audio' : 'vp8');
 let native = wanted === 'native' || (wanted === 'auto' && codecsOf('H265').length > 0);
 
 let session = null, worker = null, reader = null, attempts = 0, timer = 0, away = false;
