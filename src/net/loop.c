@@ -49,6 +49,7 @@ struct loop {
 
     int timer_fd;
     int64_t armed_us; /* INT64_MAX: not armed */
+    int64_t turn_us;  /* when timers were last dispatched */
     struct loop_source *timer_source;
     struct loop_timer **heap; /* a binary heap by at_us; stopped timers are not in it */
     int heap_len, heap_cap;
@@ -167,7 +168,7 @@ static gboolean dispatch_timers(GSource *source, GSourceFunc fn, gpointer data)
     (void)fn;
     (void)data;
     struct loop *l = ((struct loop_source *)source)->loop;
-    int64_t now_us = clock_now_us();
+    int64_t now_us = l->turn_us = clock_now_us();
     /* A callback may set its own timer to the past; the bound lets sockets have their turn. */
     for (int left = l->heap_len; left > 0 && earliest_us(l) <= now_us; left--) {
         struct loop_timer *t = l->heap[0];
@@ -205,6 +206,8 @@ struct loop_timer *loop_timer_new(struct loop *l, void (*fn)(void *ctx), void *c
 void loop_timer_set(struct loop_timer *t, int64_t at_us)
 {
     struct loop *l = t->loop;
+    if (at_us < l->turn_us)
+        at_us = l->turn_us; /* further back it would come before those that wait since then, always */
     if (at_us == t->at_us)
         return;
     t->at_us = at_us;

@@ -155,7 +155,8 @@ static void pump(void *ctx)
     while ((n = video_sender_rtcp(s.sender, now, ntp(), buf, sizeof buf)))
         peer_send_rtcp(s.pair.a.peer, buf, n);
     int64_t next = video_sender_next_us(s.sender);
-    next = s.gap_us && s.next_picture_us < next ? s.next_picture_us : next;
+    bool more = s.gap_us && s.next_picture_us < s.end_us; /* pictures */
+    next = more && s.next_picture_us < next ? s.next_picture_us : next;
     next = video_sender_rtcp_next_us(s.sender) < next ? video_sender_rtcp_next_us(s.sender) : next;
     loop_timer_set(s.timer, next);
     s.sending_ns += cpu_ns() - before;
@@ -311,6 +312,7 @@ static int soak(int seconds)
     counting = true;
     allocations = ours = wakes = 0;
     s.end_us = clock_now_us() + (int64_t)seconds * 1000000;
+    pump(NULL);
     pair_run(&s.pair, soak_over, seconds + 60);
     counting = false;
     size_t after = mallinfo2().uordblks;
