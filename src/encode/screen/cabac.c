@@ -3,8 +3,12 @@
 #include <stdlib.h>
 
 /* Table 9-52: rangeTabLps. */
-#define R(a, b, c, d) ((uint32_t)(a) | (b) << 8 | (c) << 16 | (uint32_t)(d) << 24)
-const uint32_t cabac_range_lps[64] = {
+#define N(v) ((v) < 4 ? 128 : (v) < 8 ? 64 : (v) < 16 ? 32 : (v) < 32 ? 16 : (v) < 64 ? 8 : (v) < 128 ? 4 : 2)
+#define DOUBLED(v) ((uint64_t)((v) * N(v) - 256))
+#define R(a, b, c, d)                                                                              \
+    ((uint64_t)(a) | (uint64_t)(b) << 8 | (uint64_t)(c) << 16 | (uint64_t)(d) << 24 |              \
+     DOUBLED(a) << 32 | DOUBLED(b) << 40 | DOUBLED(c) << 48 | DOUBLED(d) << 56)
+const uint64_t cabac_range_lps[64] = {
     R(128, 176, 208, 240), R(128, 167, 197, 227), R(128, 158, 187, 216), R(123, 150, 178, 205),
     R(116, 142, 169, 195), R(111, 135, 160, 185), R(105, 128, 152, 175), R(100, 122, 144, 166),
     R(95, 116, 137, 158), R(90, 110, 130, 150), R(85, 104, 123, 142), R(81, 99, 117, 135),
@@ -21,6 +25,8 @@ const uint32_t cabac_range_lps[64] = {
     R(6, 7, 9, 10), R(6, 7, 8, 9), R(2, 2, 2, 2),
 };
 #undef R
+#undef DOUBLED
+#undef N
 
 /* Table 9-53: for pStateIdx << 1 | valMps, the next after an MPS and after an LPS. An LPS in state 0
  * swaps valMps. */

@@ -48,7 +48,9 @@ struct cabac {
     uint8_t state[CTX_COUNT]; /* pStateIdx << 1 | valMps */
 };
 
-extern const uint32_t cabac_range_lps[64]; /* a byte for each qRangeIdx, the lowest for 0 */
+/* For each qRangeIdx a byte, the lowest for 0: the range of the LPS; and 32 bits higher what it is when it
+ * has been doubled into 256…511, less 256. */
+extern const uint64_t cabac_range_lps[64];
 extern const uint8_t cabac_next[128][2]; /* after an MPS, after an LPS */
 
 /* Starts a slice: 9.3.2.2 with initType 0 for I and 1 for P slices. Keeps the memory. */
@@ -94,16 +96,18 @@ CABAC_INLINE void run_shift(struct cabac_run *r, int n)
 }
 
 /* Without branches on the bin, which is as hard to foresee as it is worth coding. From one range to
- * the next is what takes the time: both ways are worked out beside each other. */
+ * the next is what takes the time: both ways are worked out beside each other, and the LPS's range
+ * needs no counting of zeros. */
 CABAC_INLINE void run_bin(struct cabac_run *r, int ctx, int bin)
 {
     unsigned s = r->c->state[ctx], is_lps = (unsigned)bin ^ (s & 1);
-    uint32_t lps = cabac_range_lps[s >> 1] >> (r->range >> 3 & 24) & 0xff, mps = r->range - lps;
-    int n_mps = (int)(mps >> 8 ^ 1), n_lps = __builtin_clz(lps) - 23; /* into 256…511 */
-    uint32_t mask = 0u - is_lps, range_mps = mps << n_mps;
+    uint64_t both = cabac_range_lps[s >> 1] >> (r->range >> 3 & 24);
+    uint32_t lps = both & 0xff, mps = r->range - lps, twice = mps + mps, mask = 0u - is_lps;
+    uint32_t range_lps = 256 + (both >> 32 & 0xff), range_mps = mps < 256 ? twice : mps;
+    int n_mps = mps < 256, n_lps = __builtin_clz(lps) - 23;
     int n = n_mps ^ ((n_mps ^ n_lps) & (int)mask);
     r->c->state[ctx] = cabac_next[s][is_lps];
-    r->range = range_mps ^ ((range_mps ^ lps << n_lps) & mask);
+    r->range = (range_mps & ~mask) | (range_lps & mask);
     r->low = (r->low + (mps & mask)) << n;
     run_shift(r, n);
 }

@@ -32,10 +32,12 @@ static inline bool mv_same(struct mv a, struct mv b)
 /* Of each 8x8 block, what its neighbours' syntax asks for. The default, all but `inter` and
  * `skip` 0, is a skipped tree block that did not move; only coded tree blocks differ from it. */
 struct block_info {
-    struct mv mv;
-    bool inter, skip;
-    uint8_t depth;
-    uint8_t mode[4]; /* intra; of each 4x4 block */
+    union {
+        struct mv mv;    /* inter */
+        uint8_t mode[4]; /* intra; of each 4x4 block */
+    };
+    bool inter : 1, skip : 1;
+    uint8_t depth : 2;
 };
 
 enum { MATCH_KEEP = 1, MATCH_VECTORS = 7 };
@@ -46,6 +48,7 @@ typedef uint8_t block_match;
 
 struct quantizer {
     int forward[2], scale[2], per[2]; /* luma, chroma: scales and qp / 6 */
+    struct quant4 four[2][2];         /* of 4x4: [chroma][intra] */
 };
 
 struct coder {
@@ -57,7 +60,8 @@ struct coder {
     bool first_long;            /* reference 0 is a long-term one too; all others always are */
     struct block_info *info;    /* borrows; w8 × h8 */
     const block_match *match;   /* borrows; w8 × h8 */
-    bool *plain;                /* borrows; of each tree block: its info is a skipped 64x64 */
+    bool *plain;                /* borrows; of each tree block: it was kept: its info is of skipped
+                                   units that did not move, as large as they can be */
     struct mv vectors[MATCH_VECTORS];
     int n_vectors;
     struct cabac cabac;
@@ -85,6 +89,7 @@ struct cu {
     struct mv mv, mvd;
     uint8_t mode[4];   /* intra luma; all the same unless nxn */
     uint8_t probable[4][3]; /* the modes that were most probable for each; [0] unless nxn */
+    uint8_t mode_left[2], mode_above[2]; /* of the 4x4 blocks beside an nxn unit, as 8.4.2 has them */
     uint8_t cbf[3];    /* a bit for each transform block */
     uint8_t tskip[3];
     int16_t level[3][CU_MAX * CU_MAX];
@@ -140,9 +145,13 @@ void cu_code_inter(struct coder *c, struct cu *cu);
 void cu_code_intra(struct coder *c, struct cu *cu);
 /* Luma edges of a block for its intra prediction. */
 void cu_edges(const struct coder *c, int plane, int x, int y, int n, struct intra_edges *e);
-/* 8.4.2: the three most probable modes of the 4x4 (or larger) block at x, y. */
-void cu_probable_modes(const struct coder *c, int x, int y, const struct cu *cu, uint8_t list[3]);
 
+/* 8.4.2: the three most probable modes of a part of an NxN unit, or of a whole one. */
+void mode_probable(const struct coder *c, struct cu *cu, int part, int log2);
+/* Before the first part of an NxN unit. */
+void mode_look_around(const struct coder *c, struct cu *cu);
+/* For a part that every mode predicts exactly: what mode_choose would choose. */
+void mode_choose_any(const struct coder *c, struct cu *cu, int part);
 /* mode.c: the intra mode whose prediction of the part's luma block differs least, into
  * cu->mode[part]; e: its edges; many: of some directions too. cost: 16 times the absolute
  * difference, with the mode's bits. */
@@ -155,8 +164,9 @@ static inline uint32_t mode_lambda(const struct coder *c)
 
 /* cu_write.c */
 void cu_write(struct coder *c, struct cu *cu);
-/* A skipped unit with a merged vector, whose block_info stands already. */
-void cu_write_kept(struct coder *c, struct cu *cu);
+/* Skipped units that did not move, as large as fit into the picture, from (x, y) on, where block_info
+ * says that already, of their neighbours too. */
+void cu_write_kept(struct coder *c, int x, int y, int log2);
 void cu_write_split(struct coder *c, int x, int y, int depth, bool split);
 
 /* ctu.c: codes one tree block. qp: for what is coded in it. ctu_keep: one in which nothing is. */

@@ -189,29 +189,28 @@ static void code_tree(struct coder *c, int x, int y, int log2)
 
 void ctu_code(struct coder *c, int ctb_x, int ctb_y, int qp)
 {
+    int x = ctb_x * SCREEN_CTB, y = ctb_y * SCREEN_CTB;
     if (qp != c->qp)
         coder_set_qp(c, qp);
     c->qp_written = false;
     c->plain[ctb_y * c->g->ctb_cols + ctb_x] = false;
-    code_tree(c, ctb_x * SCREEN_CTB, ctb_y * SCREEN_CTB, SCREEN_CTB_LOG2);
+    if (c->given && x + SCREEN_CTB <= c->g->cw && y + SCREEN_CTB <= c->g->ch) {
+        block_match match = c->match[(y >> 3) * c->g->w8 + (x >> 3)]; /* of all of it */
+        cu_write_split(c, x, y, 0, false);
+        write_moved(c, x, y, SCREEN_CTB_LOG2, c->vectors[__builtin_ctz(match) - 1]);
+        return;
+    }
+    code_tree(c, x, y, SCREEN_CTB_LOG2);
 }
 
 void ctu_keep(struct coder *c, int ctb_x, int ctb_y)
 {
     int x = ctb_x * SCREEN_CTB, y = ctb_y * SCREEN_CTB;
     bool *plain = &c->plain[ctb_y * c->g->ctb_cols + ctb_x];
-    if (!*plain || x + SCREEN_CTB > c->g->cw || y + SCREEN_CTB > c->g->ch) {
-        *plain = x + SCREEN_CTB <= c->g->cw && y + SCREEN_CTB <= c->g->ch;
-        code_tree(c, x, y, SCREEN_CTB_LOG2);
+    if (*plain && (!ctb_x || plain[-1]) && (!ctb_y || plain[-c->g->ctb_cols])) {
+        cu_write_kept(c, x, y, SCREEN_CTB_LOG2);
         return;
     }
-    struct cu cu;
-    memset(&cu, 0, offsetof(struct cu, level));
-    cu.x = x;
-    cu.y = y;
-    cu.log2 = SCREEN_CTB_LOG2;
-    cu.inter = true;
-    cu_write_split(c, x, y, 0, false);
-    inter_code_vector(c, &cu);
-    cu_write_kept(c, &cu);
+    code_tree(c, x, y, SCREEN_CTB_LOG2);
+    *plain = true;
 }

@@ -1,5 +1,7 @@
 #include "encode/screen/damage_map.h"
 
+#include "encode/screen/map.h"
+
 #include <string.h>
 
 /* The part of a block of one plane that the picture has. */
@@ -94,9 +96,7 @@ unsigned damage_map_equal_row(const struct geometry *g, const struct kernels *k,
 
 static bool all_dirty(const uint8_t *d, int n)
 {
-    while (n > 0 && d[n - 1])
-        n--;
-    return n == 0;
+    return map_bits(map_row(d, n)) == (1u << n) - 1;
 }
 
 int damage_map_compare(const struct geometry *g, const struct kernels *k,

@@ -38,10 +38,9 @@ static struct rect tile_rect(const struct geometry *g, int t, int plane)
 static struct frame tile_in(const struct geometry *g, const struct frame *f, int t)
 {
     struct frame at = *f;
-    for (int i = 0; i < 3; i++) {
-        struct rect r = tile_rect(g, t, i);
-        at.plane[i] = frame_at(f, i, r.x, r.y);
-    }
+    int x = t % g->ctb_cols * DPB_TILE, y = t / g->ctb_cols * DPB_TILE;
+    for (int i = 0; i < 3; i++)
+        at.plane[i] = frame_at(f, i, x >> (i ? g->cshift : 0), y >> (i ? g->cshift : 0));
     return at;
 }
 
@@ -206,8 +205,11 @@ static bool part(struct dpb *d, int t, struct dpb_tile *view)
     struct dpb_tile *own = tile_copy(d, t, &view->at);
     if (!own)
         return false;
-    memcpy(own->hash, view->hash, sizeof own->hash);
-    memcpy(own->inexact, view->inexact, sizeof own->inexact);
+    own->exact = view->exact;
+    if (!view->exact) {
+        memcpy(own->hash, view->hash, sizeof own->hash);
+        memcpy(own->inexact, view->inexact, sizeof own->inexact);
+    }
     replace(d, t, view, own);
     return true;
 }

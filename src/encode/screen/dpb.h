@@ -28,13 +28,19 @@ struct dpb_frame {
 
 struct dpb_tile {
     int users;
+    bool exact;           /* all of it: inexact and hash say nothing */
     struct dpb_tile *next_free;
     struct dpb_frame *in; /* borrows; it is a view of this frame. NULL: it has its own samples */
     struct frame at;      /* the planes from its first samples on */
-    uint64_t hash[DPB_TILE_BLOCKS];   /* of the source of each block that is inexact, by rows of 8 */
-    uint8_t inexact[DPB_TILE_BLOCKS]; /* as in screen.c */
+    uint8_t inexact[DPB_TILE_BLOCKS]; /* as in screen.c, by rows of 8; unless exact */
+    uint64_t hash[DPB_TILE_BLOCKS];   /* of the source of each block that is inexact */
     uint8_t samples[];                /* of its own */
 };
+
+static inline int dpb_tile_inexact(const struct dpb_tile *tile, int i)
+{
+    return tile->exact ? 0 : tile->inexact[i];
+}
 
 struct dpb_picture {
     uint64_t pic_id;

@@ -147,6 +147,6 @@ const struct kernels kernels_plain = KERNEL_TABLE;
 
 const struct kernels *kernels_best(void)
 {
-    const struct kernels *k = kernels_avx2();
-    return k ? k : &kernels_plain;
+    const struct kernels *avx2 = kernels_avx2(), *sse4 = kernels_sse4();
+    return avx2 ? avx2 : sse4 ? sse4 : &kernels_plain;
 }

@@ -1,5 +1,5 @@
-/* kernels: the loops over samples, as a table, compiled once plainly and once for AVX2 from the
- * same text (kernels_body.h), so that both give the same bits. Pure; any thread.
+/* kernels: the loops over samples, as a table, compiled plainly, for SSE4.1 and for AVX2 from the
+ * same text (kernels_body.h; for AVX2 partly by hand), so that all give the same bits. Pure; any thread.
  *
  * Residuals and coefficients are int16_t blocks without gaps: n samples a row. */
 #ifndef HEVCAST_ENCODE_SCREEN_KERNELS_H
@@ -29,6 +29,8 @@ struct kernels {
     /* Of eight blocks beside each other, `unit` samples (4 or 8) wide and high: bit i: the i-th is
      * equal. */
     unsigned (*equal8)(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, ptrdiff_t sb, int unit);
+    /* Of n pieces of `unit` samples (32 or 64) beside each other: differ[i] becomes 1 where they do. */
+    void (*differ)(const uint8_t *a, const uint8_t *b, int unit, int n, uint8_t *differ);
     void (*subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res, int n);
     /* dst = clip(pred + res) */
     void (*add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst, int sd, int n);
@@ -67,6 +69,7 @@ struct kernels {
 extern const int16_t kernels_dct[32][32], kernels_dct_t[32][32];
 
 extern const struct kernels kernels_plain;
+const struct kernels *kernels_sse4(void); /* NULL where there is no SSE4.1 */
 const struct kernels *kernels_avx2(void); /* NULL where there is no AVX2 */
 const struct kernels *kernels_best(void);
 

@@ -250,6 +250,22 @@ static unsigned hand_equal8(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, pt
                << 4;
 }
 
+INLINE __m256i difference(const uint8_t *a, const uint8_t *b)
+{
+    return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)a),
+                            _mm256_loadu_si256((const __m256i *)b));
+}
+
+static void hand_differ(const uint8_t *a, const uint8_t *b, int unit, int n, uint8_t *differ)
+{
+    for (int i = 0; i < n; i++, a += unit, b += unit) {
+        __m256i d = difference(a, b);
+        if (unit == 64)
+            d = _mm256_or_si256(d, difference(a + 32, b + 32));
+        differ[i] = (uint8_t)(differ[i] | !_mm256_testz_si256(d, d));
+    }
+}
+
 static uint64_t hand_sse(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
 {
     /* Eight lanes of pairs: at most 64 rows of 64 samples are 2^8 · 2^17. */
@@ -400,11 +416,10 @@ INLINE uint32_t cost16(__m256i level)
     return sum32(_mm256_madd_epi16(both, _mm256_set1_epi16(1))) + 24 + 32;
 }
 
-INLINE void weigh(struct way4 *w, __m256i residual)
+INLINE uint32_t error16(__m256i residual, __m256i coded)
 {
-    __m256i d = _mm256_sub_epi16(residual, w->res);
-    w->error = sum32(_mm256_madd_epi16(d, d));
-    w->bits = w->nonzero ? cost16(w->level) : 0;
+    __m256i d = _mm256_sub_epi16(residual, coded);
+    return sum32(_mm256_madd_epi16(d, d));
 }
 
 INLINE __m128i load4x4(const uint8_t *p, int stride)
@@ -413,46 +428,66 @@ INLINE __m128i load4x4(const uint8_t *p, int stride)
                               _mm_unpacklo_epi32(load4(p + 2 * stride), load4(p + 3 * stride)));
 }
 
-static void hand_code4(const uint8_t *src, int ss, uint8_t *rec, int sr, bool dst,
-                       const struct quant4 *q, struct coded4 *out)
+INLINE void transform4(__m128i v[2], const int32_t (*matrix)[32], int shift1, int shift2)
 {
-    const struct pairs *t = dst ? &dst_pairs : &dct_pairs[0];
-    __m256i pred = _mm256_cvtepu8_epi16(load4x4(rec, sr)), none = _mm256_setzero_si256();
-    __m256i r = _mm256_sub_epi16(_mm256_cvtepu8_epi16(load4x4(src, ss)), pred);
-    struct way4 by = {.res = none}, skip;
-    __m128i v[2] = {_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)};
-    stage4(v, t->columns, 1);
+    stage4(v, matrix, shift1);
     transpose4(v);
-    stage4(v, t->columns, 8);
+    stage4(v, matrix, shift2);
     transpose4(v);
-    by.level = quantize16(_mm256_set_m128i(v[1], v[0]), q);
-    by.nonzero = !_mm256_testz_si256(by.level, by.level);
-    if (by.nonzero) {
-        __m256i c = dequantize16(by.level, q->scale);
-        v[0] = _mm256_castsi256_si128(c);
-        v[1] = _mm256_extracti128_si256(c, 1);
-        stage4(v, t->rows, 7);
-        transpose4(v);
-        stage4(v, t->rows, 12);
-        transpose4(v);
-        by.res = _mm256_set_m128i(v[1], v[0]);
-    }
-    weigh(&by, r);
-    out->skip = false;
-    skip.level = quantize16(_mm256_slli_epi16(r, 5), q);
+}
+
+INLINE uint64_t total(const struct way4 *w, const struct quant4 *q)
+{
+    return w->error * UINT64_C(4096) + (uint64_t)w->bits * q->lambda;
+}
+
+/* By transform skip, which costs less time. */
+INLINE struct way4 skip4(__m256i r, const struct quant4 *q)
+{
+    struct way4 skip = {.level = quantize16(_mm256_slli_epi16(r, 5), q)};
     skip.nonzero = !_mm256_testz_si256(skip.level, skip.level);
     if (skip.nonzero) {
         /* (c + 16) >> 5, without an overflow of c + 16 */
         __m256i c = dequantize16(skip.level, q->scale);
         skip.res = _mm256_srai_epi16(_mm256_add_epi16(_mm256_srai_epi16(c, 4),
                                                       _mm256_set1_epi16(1)), 1);
-        weigh(&skip, r);
-        if (skip.error * UINT64_C(4096) + (uint64_t)skip.bits * q->lambda <
-            by.error * UINT64_C(4096) + (uint64_t)by.bits * q->lambda) {
-            by = skip;
-            out->skip = true;
-        }
+        skip.error = error16(r, skip.res);
+        skip.bits = cost16(skip.level);
     }
+    return skip;
+}
+
+static void hand_code4(const uint8_t *src, int ss, uint8_t *rec, int sr, bool dst,
+                       const struct quant4 *q, struct coded4 *out)
+{
+    const struct pairs *t = dst ? &dst_pairs : &dct_pairs[0];
+    __m256i pred = _mm256_cvtepu8_epi16(load4x4(rec, sr)), none = _mm256_setzero_si256();
+    __m256i r = _mm256_sub_epi16(_mm256_cvtepu8_epi16(load4x4(src, ss)), pred);
+    struct way4 by = {.level = none, .res = none}, skip;
+    *out = (struct coded4){0};
+    if (_mm256_testz_si256(r, r))
+        return;
+    skip = skip4(r, q);
+    __m128i v[2] = {_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1)};
+    transform4(v, t->columns, 1, 8);
+    by.level = quantize16(_mm256_set_m128i(v[1], v[0]), q);
+    by.nonzero = !_mm256_testz_si256(by.level, by.level);
+    by.bits = by.nonzero ? cost16(by.level) : 0;
+    /* Its error is not asked for where the bits alone are too many. */
+    out->skip = skip.nonzero && (uint64_t)by.bits * q->lambda > total(&skip, q);
+    if (!out->skip) {
+        if (by.nonzero) {
+            __m256i c = dequantize16(by.level, q->scale);
+            v[0] = _mm256_castsi256_si128(c);
+            v[1] = _mm256_extracti128_si256(c, 1);
+            transform4(v, t->rows, 7, 12);
+            by.res = _mm256_set_m128i(v[1], v[0]);
+        }
+        by.error = error16(r, by.res);
+        out->skip = skip.nonzero && total(&skip, q) < total(&by, q);
+    }
+    if (out->skip)
+        by = skip;
     _mm256_storeu_si256((__m256i *)out->level, by.level);
     out->bits = by.bits;
     out->error = by.error;
@@ -601,6 +636,7 @@ static uint32_t hand_activity(const uint8_t *p, int stride, int n)
 
 static const struct kernels table = {
     .sad = hand_sad, .sse = hand_sse, .equal = avx2_equal, .equal8 = hand_equal8,
+    .differ = hand_differ,
     .subtract = avx2_subtract, .add = avx2_add,
     .dct = {hand_dct2, hand_dct3, hand_dct4, hand_dct5},
     .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},

@@ -1,4 +1,4 @@
-/* The text of the kernels: included by kernels.c and kernels_avx2.c with K(name) for their names;
+/* The text of the kernels: included by kernels.c, kernels_sse4.c and kernels_avx2.c with K(name) for their names;
  * with KERNELS_BY_HAND without those that kernels_avx2.c writes out itself.
  * No include guard: it is no header. */
 
@@ -71,6 +71,13 @@ static unsigned K(equal8)(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, ptrd
     for (int i = 0; i < 8; i++, a += unit, b += unit)
         same |= (unsigned)K(equal)(a, (int)sa, b, (int)sb, unit, unit) << i;
     return same;
+}
+
+static void K(differ)(const uint8_t *a, const uint8_t *b, int unit, int n, uint8_t *differ)
+{
+    for (int i = 0; i < n; i++, a += unit, b += unit)
+        if (memcmp(a, b, (size_t)unit))
+            differ[i] = 1;
 }
 #endif
 
@@ -255,6 +262,10 @@ static void K(code4)(const uint8_t *src, int ss, uint8_t *rec, int sr, bool dst,
                      const struct quant4 *q, struct coded4 *out)
 {
     int16_t residual[16], coef[16], level[16], by[16] = {0}, skip[16];
+    if (K(equal)(src, ss, rec, sr, 4, 4)) {
+        *out = (struct coded4){0};
+        return;
+    }
     K(subtract)(src, ss, rec, sr, residual, 4);
     (dst ? K(dst4) : K(dct2))(residual, coef);
     out->nonzero = K(quantize)(coef, out->level, 16, q->forward, q->offset, q->shift);
@@ -322,7 +333,7 @@ static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
 
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
-        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8),                     \
+        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), \
         .subtract = K(subtract), .add = K(add),                                                    \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \

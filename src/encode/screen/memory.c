@@ -174,10 +174,15 @@ static void decide(struct memory *m, struct coder *c, bool big, int64_t pts_us)
 /* How exact a tile of the reconstruction is, to the one that is kept. */
 static void note(const struct memory *m, const struct dpb_now *now, int t, struct dpb_tile *tile)
 {
-    struct rect r = memory_tile_blocks(m->g, t);
-    for (int y = 0; y < r.h; y++) {
+    struct rect r = map_tile(m->g, t);
+    const uint8_t *inexact = now->inexact + r.y * m->g->w8 + r.x;
+    uint64_t any = 0;
+    for (int y = 0; y < r.h; y++)
+        any |= map_row(inexact + y * m->g->w8, r.w);
+    tile->exact = !any;
+    for (int y = 0; any && y < r.h; y++) {
         uint8_t *row = tile->inexact + 8 * y;
-        memcpy(row, now->inexact + (r.y + y) * m->g->w8 + r.x, (size_t)r.w);
+        memcpy(row, inexact + y * m->g->w8, (size_t)r.w);
         for (int x = 0; x < r.w; x++)
             if (row[x])
                 tile->hash[8 * y + x] = memory_hash_block(m->g, now->src, r.x + x, r.y + y);
@@ -193,11 +198,15 @@ static int give(struct memory *m, const struct coder *c, int ref, block_match *m
     while (k < c->n_vectors && c->vectors[k].ref != ref)
         k++;
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
-        struct rect r = memory_tile_blocks(g, t);
         m->given[t] = todo[t] && c->memory[ref]->tile[t];
-        for (int by = r.y; m->given[t] && by < r.y + r.h; by++)
-            for (int i = 0; i < r.w; i++)
-                m->given[t] &= match[by * g->w8 + r.x + i] >> (k + 1) & 1;
+        if (!m->given[t])
+            continue;
+        struct rect r = map_tile(g, t);
+        uint64_t all = UINT64_MAX;
+        for (int by = r.y; by < r.y + r.h; by++)
+            all &= map_row(match + by * g->w8 + r.x, r.w);
+        uint64_t bit = (UINT64_C(0x0101010101010101) << (k + 1)) & (UINT64_MAX >> (64 - 8 * r.w));
+        m->given[t] = (all & bit) == bit;
         count += m->given[t];
     }
     return k < c->n_vectors ? count : 0;
@@ -222,8 +231,12 @@ static bool adopt(struct memory *m, const struct coder *c, const struct dpb_now 
     give(m, c, best, match, todo);
     const struct dpb_picture *p = c->memory[best];
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
-        struct rect r = memory_tile_blocks(g, t);
-        for (int y = 0; m->given[t] && y < r.h; y++)
+        if (!m->given[t])
+            continue;
+        struct rect r = map_tile(g, t);
+        if (p->tile[t]->exact)
+            map_fill(now->inexact, g, r, 0);
+        for (int y = 0; !p->tile[t]->exact && y < r.h; y++)
             memcpy(now->inexact + (r.y + y) * g->w8 + r.x, p->tile[t]->inexact + 8 * y,
                    (size_t)r.w);
     }
@@ -231,11 +244,9 @@ static bool adopt(struct memory *m, const struct coder *c, const struct dpb_now 
         return false;
     while (c->vectors[k].ref != best)
         k++;
-    for (int t = 0; *done && t < g->ctb_cols * g->ctb_rows; t++) {
-        struct rect r = memory_tile_blocks(g, t);
-        for (int y = 0; m->given[t] && y < r.h; y++)
-            memset(match + (r.y + y) * g->w8 + r.x, 2 << k, (size_t)r.w);
-    }
+    for (int t = 0; *done && t < g->ctb_cols * g->ctb_rows; t++)
+        if (m->given[t])
+            map_fill(match, g, map_tile(g, t), 2 << k);
     return true;
 }
 
@@ -244,8 +255,11 @@ static bool is_shown(const struct memory *m, int picture, int most)
 {
     int count = 0;
     for (int t = 0; t < m->g->ctb_cols * m->g->ctb_rows && count < most; t++) {
-        struct rect r = memory_tile_blocks(m->g, t);
-        for (int by = r.y; m->dpb.pic[picture]->tile[t] && by < r.y + r.h; by++)
+        if (!m->dpb.pic[picture]->tile[t] ||
+            (m->given[t] && memory_found_in(m, t) >> picture & 1))
+            continue;
+        struct rect r = map_tile(m->g, t);
+        for (int by = r.y; by < r.y + r.h; by++)
             for (int bx = r.x; bx < r.x + r.w; bx++)
                 count += !(m->found[by * m->g->w8 + bx] >> picture & 1);
     }
@@ -370,7 +384,7 @@ static bool take_back(struct memory *m, struct dpb_picture *p, int t, const stru
 {
     const struct geometry *g = m->g;
     const struct dpb_tile *tile = p->tile[t];
-    struct rect r = memory_tile_blocks(g, t);
+    struct rect r = map_tile(g, t);
     struct dpb_tile *own;
     if (!dpb_detach(&m->dpb, m->dpb.n, t, false, &own))
         return false;
@@ -381,7 +395,7 @@ static bool take_back(struct memory *m, struct dpb_picture *p, int t, const stru
         unsigned same = memory_same_in_tile(m, pic, tile, r.x, by, r.w);
         for (int i = 0; i < r.w; i++) {
             int at = by * g->w8 + r.x + i;
-            v->now.inexact[at] = tile->inexact[8 * (by & 7) + i];
+            v->now.inexact[at] = (uint8_t)dpb_tile_inexact(tile, 8 * (by & 7) + i);
             if (!(same >> i & 1)) {
                 v->dirty[at] = 1;
                 v->count++;

@@ -19,7 +19,8 @@ struct memory {
     int capacity;      /* pictures to refer to, the one before included */
     bool acks;         /* viewers acknowledge: an anchor is kept */
     uint16_t *found;   /* owns; of each block of a changed tile: the pictures that have it */
-    uint8_t *given;    /* owns; of each tile: it is a memory's, as it is */
+    uint8_t *given;    /* owns; of each tile: it is a memory's, as it is; found[] has its bit alone */
+    bool any_found;    /* found[] is not all 0 */
     bool matched;      /* found[] is of this picture */
     int changed;       /* blocks that are neither kept nor moved in this picture */
     uint64_t count;    /* pictures that were coded */
@@ -58,7 +59,7 @@ int memory_returned(struct memory *m, const struct frame *pic, const struct dama
 void memory_search(struct memory *m, const struct frame *pic, const uint8_t *dirty,
                    const uint8_t *todo, const block_match *match);
 /* How many of the dirty blocks one picture has. */
-int memory_best(const struct memory *m, const uint8_t *dirty);
+int memory_best(const struct memory *m, const uint8_t *dirty, const uint8_t *todo);
 /* Gives blocks that were found bits of c->match and vectors that refer to those pictures, and the
  * pictures reference indices. */
 void memory_match(struct memory *m, struct coder *c, block_match *match, const uint8_t *dirty,

@@ -3,13 +3,14 @@
 #ifndef HEVCAST_ENCODE_SCREEN_MEMORY_FIND_H
 #define HEVCAST_ENCODE_SCREEN_MEMORY_FIND_H
 
+#include "encode/screen/map.h"
 #include "encode/screen/memory.h"
 
-/* The 8x8 blocks of a tile. */
-static inline struct rect memory_tile_blocks(const struct geometry *g, int t)
+/* What found[] says of a tile's blocks where all are alike. */
+static inline unsigned memory_found_in(const struct memory *m, int t)
 {
-    struct rect r = {t % g->ctb_cols * 8, t / g->ctb_cols * 8, 8, 8};
-    return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
+    struct rect r = map_tile(m->g, t);
+    return m->found[r.y * m->g->w8 + r.x];
 }
 
 uint64_t memory_hash_block(const struct geometry *g, const struct frame *src, int bx, int by);

@@ -4,6 +4,59 @@
 
 #include <string.h>
 
+/* 8.4.2, steps 3 and 4, from the modes to the left and above. */
+static void list_modes(int a, int b, uint8_t list[3])
+{
+    list[0] = (uint8_t)a;
+    list[1] = (uint8_t)b;
+    if (a != b) {
+        bool planar = a == INTRA_PLANAR || b == INTRA_PLANAR;
+        list[2] = !planar ? INTRA_PLANAR
+                          : a == INTRA_DC || b == INTRA_DC ? INTRA_VERTICAL : INTRA_DC;
+    } else if (a < 2) {
+        list[0] = INTRA_PLANAR;
+        list[1] = INTRA_DC;
+        list[2] = INTRA_VERTICAL;
+    } else {
+        list[1] = (uint8_t)(2 + (a + 29) % 32);
+        list[2] = (uint8_t)(2 + (a - 2 + 1) % 32);
+    }
+}
+
+/* The left neighbour is always coded before; above, those of another row of tree blocks do not count. */
+void mode_look_around(const struct coder *c, struct cu *cu)
+{
+    const struct block_info *left = cu->x > 0 ? coder_info(c, cu->x - 1, cu->y) : NULL;
+    const struct block_info *above =
+        cu->y & (SCREEN_CTB - 1) ? coder_info(c, cu->x, cu->y - 1) : NULL;
+    for (int i = 0; i < 2; i++) {
+        cu->mode_left[i] = left && !left->inter ? left->mode[2 * i + 1] : INTRA_DC;
+        cu->mode_above[i] = above && !above->inter ? above->mode[2 + i] : INTRA_DC;
+    }
+}
+
+void mode_probable(const struct coder *c, struct cu *cu, int part, int log2)
+{
+    if (log2 > 2)
+        mode_look_around(c, cu);
+    int a = part & 1 ? cu->mode[part - 1] : cu->mode_left[part >> 1];
+    int b = part & 2 ? cu->mode[part - 2] : cu->mode_above[part & 1];
+    list_modes(a, b, cu->probable[part]);
+}
+
+void mode_choose_any(const struct coder *c, struct cu *cu, int part)
+{
+    static const uint8_t plain[4] = {INTRA_DC, INTRA_HORIZONTAL, INTRA_VERTICAL, INTRA_PLANAR};
+    const uint8_t *list = cu->probable[part];
+    mode_probable(c, cu, part, 2);
+    cu->mode[part] = INTRA_DC;
+    for (int i = 0; i < 4; i++)
+        if (plain[i] == list[0] || plain[i] == list[1] || plain[i] == list[2]) {
+            cu->mode[part] = plain[i];
+            return;
+        }
+}
+
 static uint32_t cost_of(uint32_t sad, int mode, const uint8_t list[3], uint32_t lambda)
 {
     bool probable = mode == list[0] || mode == list[1] || mode == list[2];
@@ -79,7 +132,7 @@ uint32_t mode_choose(const struct coder *c, struct cu *cu, int part, int log2, b
     uint32_t cost;
     int x = cu->x + (part & 1) * 4, y = cu->y + (part >> 1) * 4;
     const uint8_t *list = cu->probable[part], *src = frame_at(&c->src, 0, x, y);
-    cu_probable_modes(c, x, y, cu, cu->probable[part]);
+    mode_probable(c, cu, part, log2);
     cu->mode[part] = log2 <= 3 ? best_small(c, src, 1 << log2, list, e, &cost)
                                : best_large(c, src, 1 << log2, many, list, e, &cost);
     return cost;

@@ -2,6 +2,7 @@
 
 #include "base/pool.h"
 #include "encode/screen/damage_map.h"
+#include "encode/screen/map.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -86,18 +87,10 @@ const struct substream *rows_streams(const struct rows *r, int *count)
     return r->streams;
 }
 
-static struct rect ctb_blocks(const struct geometry *g, int ctb)
-{
-    struct rect r = {ctb % g->ctb_cols * 8, ctb / g->ctb_cols * 8, 8, 8};
-    return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
-}
-
 /* A tree block in which nothing is to be done: any more, or in this picture. */
 static void put_off(const struct rows_job *job, const struct geometry *g, int t)
 {
-    struct rect r = ctb_blocks(g, t);
-    for (int by = r.y; by < r.y + r.h; by++)
-        memset(job->match + by * g->w8 + r.x, MATCH_KEEP, (size_t)r.w);
+    map_fill(job->match, g, map_tile(g, t), MATCH_KEEP);
     job->todo[t] = 0;
 }
 
@@ -129,7 +122,7 @@ static int block_inexact(const struct rows_job *job, int t, int bx, int by, int 
     int inexact = match & MATCH_KEEP ? job->before[at] : -2;
     for (unsigned bits = match & ~(unsigned)MATCH_KEEP; bits; bits &= bits - 1) {
         struct mv mv = c->vectors[__builtin_ctz(bits) - 1];
-        int now = mv.ref ? c->memory[mv.ref]->tile[t]->inexact[8 * (by & 7) + (bx & 7)]
+        int now = mv.ref ? dpb_tile_inexact(c->memory[mv.ref]->tile[t], 8 * (by & 7) + (bx & 7))
                          : moved_inexact(job, mv, bx, by);
         if (inexact != -2 && inexact != now)
             return -1;
@@ -138,23 +131,56 @@ static int block_inexact(const struct rows_job *job, int t, int bx, int by, int 
     return inexact;
 }
 
+static void settle_row(const struct rows_job *job, const struct coder *c, int t, struct rect r,
+                       int by, int qp)
+{
+    unsigned exact = 0;
+    bool seen = false;
+    for (int i = 0; i < r.w; i++) {
+        int at = by * c->g->w8 + r.x + i, now = block_inexact(job, t, r.x + i, by, qp);
+        if (now < 0 && !seen) {
+            exact = damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w);
+            seen = true;
+        }
+        if (now < 0)
+            now = exact >> i & 1 ? 0 : qp ? qp : 1;
+        job->inexact[at] = (uint8_t)now;
+    }
+}
+
+/* The same of a row that was moved as a whole, most rows of a scroll. false: it was not. */
+static bool settle_moved(const struct rows_job *job, struct rect r, int by, uint64_t match,
+                         uint64_t ones)
+{
+    const struct geometry *g = job->coder->g;
+    unsigned bit = match & 0xff;
+    if (bit <= MATCH_KEEP || bit & (bit - 1) || match != bit * ones)
+        return false;
+    struct mv mv = job->coder->vectors[__builtin_ctz(bit) - 1];
+    int x = r.x * 8 + (mv.x >> 2), y = by * 8 + (mv.y >> 2), next = (x & 7) != 0;
+    if (mv.ref || (g->cshift && ((x | y) & 1)) || (r.x + r.w) * 8 > g->width ||
+        (by + 1) * 8 > g->height)
+        return false;
+    const uint8_t *a = job->before + (y >> 3) * g->w8 + (x >> 3);
+    const uint8_t *b = job->before + ((y + 7) >> 3) * g->w8 + (x >> 3);
+    uint8_t *to = job->inexact + by * g->w8 + r.x;
+    for (int i = 0; i < r.w; i++) {
+        uint8_t upper = a[i] > a[i + next] ? a[i] : a[i + next];
+        uint8_t lower = b[i] > b[i + next] ? b[i] : b[i + next];
+        to[i] = upper > lower ? upper : lower;
+    }
+    return true;
+}
+
 /* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
 static void settle(const struct rows_job *job, const struct coder *c, int t, int qp)
 {
-    struct rect r = ctb_blocks(c->g, t);
+    struct rect r = map_tile(c->g, t);
+    uint64_t ones = UINT64_C(0x0101010101010101) >> (64 - 8 * r.w);
     for (int by = r.y; by < r.y + r.h && !job->given[t]; by++) {
-        unsigned exact = 0;
-        bool seen = false;
-        for (int i = 0; i < r.w; i++) {
-            int at = by * c->g->w8 + r.x + i, now = block_inexact(job, t, r.x + i, by, qp);
-            if (now < 0 && !seen) {
-                exact = damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w);
-                seen = true;
-            }
-            if (now < 0)
-                now = exact >> i & 1 ? 0 : qp ? qp : 1;
-            job->inexact[at] = (uint8_t)now;
-        }
+        uint64_t match = map_row(job->match + by * c->g->w8 + r.x, r.w);
+        if (match != MATCH_KEEP * ones && !settle_moved(job, r, by, match, ones))
+            settle_row(job, c, t, r, by, qp);
     }
     put_off(job, c->g, t);
     dpb_wrote(job->dpb, t);
@@ -165,16 +191,20 @@ static void spend(const struct rows_job *job, const struct geometry *g, struct s
                   int qp)
 {
     struct rate_work now = {.refine = job->work->refine};
-    struct rect r = ctb_blocks(g, t);
-    for (int by = r.y; by < r.y + r.h; by++)
-        for (int bx = r.x; bx < r.x + r.w; bx++) {
-            int at = by * g->w8 + bx;
-            if (!job->match[at]) {
-                now.blocks[job->bin[at]]++;
-                m->blocks[job->bin[at]]++;
-            }
+    struct rect r = map_tile(g, t);
+    unsigned any = 0;
+    for (int by = r.y; by < r.y + r.h; by++) {
+        int at = by * g->w8 + r.x;
+        unsigned new = ~map_bits(map_row(job->match + at, r.w)) & ((1u << r.w) - 1);
+        any |= new;
+        for (; new; new &= new - 1) {
+            int bin = job->bin[at + __builtin_ctz(new)];
+            now.blocks[bin]++;
+            m->blocks[bin]++;
         }
-    m->estimated += rate_estimate(job->rate, &now, qp);
+    }
+    if (any)
+        m->estimated += rate_estimate(job->rate, &now, qp);
 }
 
 /* How many tree blocks of a row `above` rows higher are done when the one at x begins. */
@@ -287,8 +317,12 @@ static void wait_for(struct rows *r, const struct row *above, int done)
 
 static void tell(struct rows *r, struct row *row, int done)
 {
+    if (!r->shared) {
+        atomic_store_explicit(&row->done, done, memory_order_relaxed);
+        return;
+    }
     atomic_store(&row->done, done);
-    if (r->shared && atomic_load(&r->waiting)) {
+    if (atomic_load(&r->waiting)) {
         pthread_mutex_lock(&r->lock);
         pthread_cond_broadcast(&r->further);
         pthread_mutex_unlock(&r->lock);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "encode/au_pool.h"
 #include "encode/screen/damage_map.h"
+#include "encode/screen/map.h"
 #include "encode/screen/memory.h"
 #include "encode/screen/motion.h"
 #include "encode/screen/rate.h"
@@ -156,20 +157,16 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     return 0;
 }
 
-static struct rect ctb_blocks(const struct geometry *g, int ctb)
-{
-    struct rect r = {ctb % g->ctb_cols * 8, ctb / g->ctb_cols * 8, 8, 8};
-    return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
-}
-
 /* Marks the tree blocks that hold dirty blocks. */
 static void mark_todo(struct screen *s)
 {
     const struct geometry *g = &s->g;
-    for (int by = 0; by < g->h8; by++)
-        for (int bx = 0; bx < g->w8; bx++)
-            if (s->dirty[by * g->w8 + bx])
-                s->todo[(by >> 3) * g->ctb_cols + (bx >> 3)] = 1;
+    for (int by = 0; by < g->h8; by++) {
+        uint8_t *todo = s->todo + by / MAP_TILE * g->ctb_cols;
+        for (int bx = 0; bx < g->w8; bx += MAP_TILE)
+            if (map_row(s->dirty + by * g->w8 + bx, map_width(g, bx)))
+                todo[bx / MAP_TILE] = 1;
+    }
 }
 
 /* What the chroma of a moved block may differ from the source by on average: more where it is
@@ -226,33 +223,43 @@ static unsigned same_chroma(const struct screen *s, const struct frame *pic, str
     return same & chroma_bearable(s, pic, r.x + first, by, n, mv) << first;
 }
 
+/* Notes which blocks of a tree block vector k has. Are they all? */
+static bool match_vector(struct screen *s, const struct frame *pic, struct rect r, int k)
+{
+    const struct geometry *g = &s->g;
+    struct mv mv = s->coder.vectors[k];
+    bool all = true;
+    for (int by = r.y; by < r.y + r.h; by++) {
+        block_match *match = s->match + by * g->w8 + r.x;
+        unsigned same =
+            damage_map_same_row(g, s->coder.k, pic, &s->src, r.x, by, r.w, mv.x >> 2, mv.y >> 2);
+        if (same && g->cshift && ((mv.x | mv.y) & 4))
+            same = same_chroma(s, pic, r, by, same, mv);
+        all &= same == (1u << r.w) - 1;
+        for (; same; same &= same - 1)
+            match[__builtin_ctz(same)] |= (block_match)(2 << k);
+    }
+    return all;
+}
+
 /* Before src is updated: how each block of the tree blocks to do can be had without coding. */
 static void match_blocks(struct screen *s, const struct frame *pic)
 {
     const struct geometry *g = &s->g;
-    struct coder *c = &s->coder;
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
         if (!s->todo[t])
             continue;
-        struct rect r = ctb_blocks(g, t);
+        struct rect r = map_tile(g, t);
         if (s->memory.given[t]) {
-            for (int by = r.y; by < r.y + r.h; by++)
-                memset(s->match + by * g->w8 + r.x, 0, (size_t)r.w);
+            map_fill(s->match, g, r, 0);
             continue;
         }
-        for (int by = r.y; by < r.y + r.h; by++) {
-            block_match *match = s->match + by * g->w8 + r.x;
-            for (int i = 0; i < r.w; i++)
-                match[i] = s->dirty[by * g->w8 + r.x + i] ? 0 : MATCH_KEEP;
-            for (int k = 0; k < c->n_vectors; k++) {
-                unsigned same = damage_map_same_row(g, c->k, pic, &s->src, r.x, by, r.w,
-                                                    c->vectors[k].x >> 2, c->vectors[k].y >> 2);
-                if (same && g->cshift && ((c->vectors[k].x | c->vectors[k].y) & 4))
-                    same = same_chroma(s, pic, r, by, same, c->vectors[k]);
-                for (; same; same &= same - 1)
-                    match[__builtin_ctz(same)] |= (block_match)(2 << k);
-            }
-        }
+        for (int by = r.y; by < r.y + r.h; by++)
+            for (int at = by * g->w8 + r.x, end = at + r.w; at < end; at++)
+                s->match[at] = s->dirty[at] ? 0 : MATCH_KEEP;
+        /* Of several vectors the first is taken: those after one that has it all are not asked. */
+        for (int k = 0; k < s->coder.n_vectors && !match_vector(s, pic, r, k); k++)
+            ;
     }
 }
 
@@ -291,12 +298,20 @@ static int block_bin(const struct screen *s, int bx, int by)
 
 static void sum_work(struct screen *s, struct rate_work *w)
 {
-    for (int by = 0; by < s->g.h8; by++)
-        for (int bx = 0; bx < s->g.w8; bx++) {
-            int at = by * s->g.w8 + bx;
-            if (!s->match[at])
-                w->blocks[s->bin[at] = (uint8_t)block_bin(s, bx, by)]++;
+    const struct geometry *g = &s->g;
+    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
+        if (!s->todo[t] || s->memory.given[t])
+            continue;
+        struct rect r = map_tile(g, t);
+        for (int by = r.y; by < r.y + r.h; by++) {
+            int at = by * g->w8 + r.x;
+            unsigned new = ~map_bits(map_row(s->match + at, r.w)) & ((1u << r.w) - 1);
+            for (; new; new &= new - 1) {
+                int i = __builtin_ctz(new);
+                w->blocks[s->bin[at + i] = (uint8_t)block_bin(s, r.x + i, by)]++;
+            }
         }
+    }
 }
 
 static void find_motion(struct screen *s, const struct frame *pic)
@@ -334,7 +349,7 @@ static bool plan_change(struct screen *s, const struct frame *pic, int count, bo
     memory_search(&s->memory, pic, s->dirty, s->todo, NULL);
     /* What is on the screen again was not moved there. */
     if (!key && !repair && count >= MOVED_BLOCKS_MIN &&
-        memory_best(&s->memory, s->dirty) < count - count / 8)
+        memory_best(&s->memory, s->dirty, s->todo) < count - count / 8)
         find_motion(s, pic);
     match_blocks(s, pic);
     memory_search(&s->memory, pic, s->dirty, s->todo, s->match);
@@ -370,7 +385,7 @@ static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w, in
     int coarse = *qp == RATE_LOSSLESS ? 0 : REFINE_QP + 4;
     for (int i = 0; i < ctbs; i++) {
         int t = (s->cursor + i) % ctbs;
-        struct rect r = ctb_blocks(g, t);
+        struct rect r = map_tile(g, t);
         for (int by = r.y; by < r.y + r.h; by++)
             for (int bx = r.x; bx < r.x + r.w; bx++) {
                 int at = by * g->w8 + bx;
@@ -438,8 +453,8 @@ static bool begin(struct screen *s, int64_t pts_us)
 static void count_inexact(struct screen *s)
 {
     s->n_inexact = 0;
-    for (int i = 0; i < s->g.w8 * s->g.h8; i++)
-        s->n_inexact += s->inexact[i] != 0;
+    for (int i = 0, n = s->g.w8 * s->g.h8; i < n; i += MAP_TILE)
+        s->n_inexact += map_count(map_row(s->inexact + i, n - i < MAP_TILE ? n - i : MAP_TILE));
 }
 
 /* Nothing is known of what was half done: the next picture is a key frame. */

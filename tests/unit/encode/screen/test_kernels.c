@@ -1,4 +1,5 @@
-/* The kernels against the formulas of H.265 8.6.4.2, and the AVX2 ones against the plain ones. */
+/* The kernels against the formulas of H.265 8.6.4.2, and those for SSE4.1 and AVX2 against the plain
+ * ones. */
 #include "encode/screen/kernels.h"
 #include "formulas.h"
 
@@ -111,12 +112,9 @@ static void test_quantize(void **state)
     }
 }
 
-static void test_avx2_is_plain(void **state)
+static void check_as_plain(const struct kernels *a)
 {
-    (void)state;
-    const struct kernels *a = kernels_avx2(), *p = &kernels_plain;
-    if (!a)
-        skip();
+    const struct kernels *p = &kernels_plain;
     static uint8_t x[64 * 80], y[64 * 80], d1[64 * 80], d2[64 * 80];
     static int16_t r1[MOST], r2[MOST], c1[MOST], c2[MOST];
     for (int i = 0; i < 60; i++) {
@@ -163,12 +161,9 @@ static void test_avx2_is_plain(void **state)
     }
 }
 
-static void test_small_blocks(void **state)
+static void check_small_blocks(const struct kernels *a)
 {
-    (void)state;
-    const struct kernels *a = kernels_avx2(), *p = &kernels_plain;
-    if (!a)
-        skip();
+    const struct kernels *p = &kernels_plain;
     static uint8_t x[64 * 16], left[17], top[17];
     for (int i = 0; i < 4000; i++) {
         int spread = 1 + rng(i & 1 ? 255 : 12);
@@ -204,12 +199,62 @@ static void test_small_blocks(void **state)
     }
 }
 
+/* Which lines of pieces differ, and only those are marked. */
+static void check_differ(const struct kernels *a)
+{
+    static uint8_t x[64 * 20], y[64 * 20];
+    for (int i = 0; i < 400; i++) {
+        int unit = i & 1 ? 64 : 32, n = 1 + rng(20), at = rng(unit * n);
+        uint8_t marks[20] = {0};
+        for (int j = 0; j < (int)sizeof x; j++)
+            x[j] = y[j] = (uint8_t)rng(256);
+        a->differ(x, y, unit, n, marks);
+        for (int j = 0; j < 20; j++)
+            assert_int_equal(marks[j], 0);
+        y[at] ^= (uint8_t)(1 << rng(8));
+        marks[rng(n)] = 1; /* what differed in a line above stays marked */
+        uint8_t want[20];
+        memcpy(want, marks, sizeof want);
+        want[at / unit] = 1;
+        a->differ(x, y, unit, n, marks);
+        assert_memory_equal(marks, want, sizeof want);
+    }
+}
+
+static void check_all(const struct kernels *a)
+{
+    if (!a)
+        skip();
+    check_as_plain(a);
+    check_small_blocks(a);
+    check_differ(a);
+}
+
+static void test_sse4_is_plain(void **state)
+{
+    (void)state;
+    check_all(kernels_sse4());
+}
+
+static void test_avx2_is_plain(void **state)
+{
+    (void)state;
+    check_all(kernels_avx2());
+}
+
+static void test_differ(void **state)
+{
+    (void)state;
+    check_differ(&kernels_plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrix),   cmocka_unit_test(test_inverse),
         cmocka_unit_test(test_forward),  cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_avx2_is_plain), cmocka_unit_test(test_small_blocks),
+        cmocka_unit_test(test_differ),   cmocka_unit_test(test_sse4_is_plain),
+        cmocka_unit_test(test_avx2_is_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
