@@ -62,13 +62,25 @@ void aimd_decrease(struct aimd *a, int64_t acked_bps, int64_t queue_us, int64_t 
     aimd_hold(a, now_us);
 }
 
-void aimd_grow(struct aimd *a, int64_t acked_bps, int64_t rtt_us, bool app_limited, int64_t now_us)
+/* Takes the time that has passed since it last grew; in seconds. */
+static double take_passed(struct aimd *a, int64_t now_us)
 {
     int64_t passed = a->grown_us == INT64_MIN ? 0 : now_us - a->grown_us;
     aimd_hold(a, now_us);
-    if (app_limited || passed <= 0)
+    return passed <= 0 ? 0 : (double)(passed > STEP_MAX_US ? STEP_MAX_US : passed) / 1e6;
+}
+
+void aimd_climb(struct aimd *a, int64_t now_us)
+{
+    a->bps = (int64_t)((double)a->bps * pow(BACK_GROWTH, take_passed(a, now_us)));
+    clamp(a);
+}
+
+void aimd_grow(struct aimd *a, int64_t acked_bps, int64_t rtt_us, bool app_limited, int64_t now_us)
+{
+    double seconds = take_passed(a, now_us);
+    if (app_limited || seconds <= 0)
         return;
-    double seconds = (double)(passed > STEP_MAX_US ? STEP_MAX_US : passed) / 1e6;
     if ((double)acked_bps > PASSED * a->capacity_bps)
         a->capacity_bps = 0; /* the path carries more than it did */
     double bps = (double)a->bps, more;

@@ -20,6 +20,8 @@ void aimd_set(struct aimd *a, int64_t bps, int64_t now_us);
 void aimd_decrease(struct aimd *a, int64_t acked_bps, int64_t queue_us, int64_t now_us);
 /* All is well. app_limited: less is sent than may be, so nothing shows that more would go. */
 void aimd_grow(struct aimd *a, int64_t acked_bps, int64_t rtt_us, bool app_limited, int64_t now_us);
+/* Back to where it was not long ago, whatever the delay says. */
+void aimd_climb(struct aimd *a, int64_t now_us);
 void aimd_hold(struct aimd *a, int64_t now_us);
 
 #endif

@@ -6,6 +6,7 @@
 #include "cc/loss_control.h"
 #include "cc/probe.h"
 #include "cc/rate_meter.h"
+#include "cc/rival.h"
 #include "cc/trendline.h"
 
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct gcc {
     struct aimd rate;
     struct loss_control loss;
     struct probe_control probes;
+    struct rival rival;
     struct rate_meter sent, acked; /* acked: by the receiver's clock */
     bool heard;
     int64_t newest_arrival_us, newest_sent_us, feedback_us;
@@ -82,7 +84,9 @@ static void publish(struct gcc *g, int64_t now_us)
                   : since > CALM_US ? PACE_CALM
                                     : PACE_NEAR;
     cc->pacing_bps = (int64_t)(pace * (double)g->rate.bps);
-    int64_t rtt = min64(g->rtt_min_us[0], g->rtt_min_us[1]);
+    /* What waits beside another waits in its queue. */
+    int64_t rtt = rival_floor_bps(&g->rival, now_us) ? g->rtt_us
+                                                     : min64(g->rtt_min_us[0], g->rtt_min_us[1]);
     int64_t open_us = g->heard ? rtt + FEEDBACK_SLACK_US : UNHEARD_WINDOW_US;
     int64_t window = cc->pacing_bps / 8 * open_us / 1000000;
     cc->window_bytes = window > WINDOW_MIN_BYTES ? window : WINDOW_MIN_BYTES;
@@ -99,6 +103,7 @@ static struct cc *gcc_open(const struct cc_config *c)
     aimd_init(&g->rate, c->start_bps, c->min_bps, c->max_bps);
     loss_control_init(&g->loss);
     probe_init(&g->probes);
+    rival_init(&g->rival);
     rate_meter_init(&g->sent);
     rate_meter_init(&g->acked);
     g->way_base_us[0] = g->way_base_us[1] = INT64_MAX;
@@ -178,6 +183,7 @@ static void decrease(struct gcc *g, int64_t standing_us, int64_t now_us)
     if (acked == 0)
         acked = rate_meter_bps(&g->acked, t, ACKED_LONG_US);
     /* A screen sends in bursts: what a quiet half second brought is no measure of the path. */
+    int64_t arrived = acked;
     if (app_limited(g, now_us))
         acked = rate_meter_peak_bps(&g->acked);
     aimd_decrease(&g->rate, acked, g->base.queue_us, now_us);
@@ -186,6 +192,13 @@ static void decrease(struct gcc *g, int64_t standing_us, int64_t now_us)
                       ? g->stubborn + 1
                       : 0;
     g->standing_before_us = standing_us;
+    rival_decreased(&g->rival, arrived, g->rate.bps, g->stubborn, now_us);
+    int64_t floor_bps = rival_floor_bps(&g->rival, now_us);
+    if (floor_bps > 0) {
+        g->stubborn = 0;
+        if (g->rate.bps < floor_bps)
+            aimd_set(&g->rate, floor_bps, now_us);
+    }
     if (g->stubborn >= STUBBORN) {
         g->stubborn = 0;
         g->way_base_us[0] = min64(g->way_base_us[0], g->way_base_us[1]) + standing_us;
@@ -207,6 +220,7 @@ static void gcc_on_feedback(struct cc *cc, const struct cc_feedback *f)
     }
     int64_t acked = rate_meter_bps(&g->acked, g->newest_arrival_us, ACKED_LONG_US);
     bool limited = app_limited(g, now);
+    rival_arrived(&g->rival, g->rate.bps, rate_meter_bps(&g->sent, now, ACKED_LONG_US), acked, now);
     /* What was sent before the last decrease shows its cause once more. */
     bool fresh = g->rate.decreased_us == INT64_MIN || g->newest_sent_us > g->rate.decreased_us;
     /* A queue that was empty a moment ago is a burst of ours that passes; one that falls is on its
@@ -214,7 +228,9 @@ static void gcc_on_feedback(struct cc *cc, const struct cc_feedback *f)
     bool lasting = standing > LASTING_US + (int64_t)2 * PACKET_BYTES * 8000000 / g->rate.bps ||
                    g->base.queue_us > STANDING_US;
     bool falling = g->base.queue_us < before_us * 3 / 4;
-    if ((use == PATH_OVERUSED && lasting && !falling) || standing > STANDING_US) {
+    if (g->rate.bps < rival_floor_bps(&g->rival, now)) {
+        aimd_climb(&g->rate, now); /* the queue is another's: it says nothing */
+    } else if ((use == PATH_OVERUSED && lasting && !falling) || standing > STANDING_US) {
         if (fresh)
             decrease(g, standing, now);
         else

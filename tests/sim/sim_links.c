@@ -107,7 +107,7 @@ static void alone(void **state)
     assert_true(quantile(r.least, 0.05) >= 0.75);
     assert_true(quantile(r.delay, 0.5) <= 65 && quantile(r.delay, 0.95) <= 120);
     assert_true(quantile(r.low_use, 0.05) >= 0.8 && quantile(r.low_use, 0.5) >= 0.9);
-    assert_true(quantile(r.low_delay, 0.5) <= 75 && quantile(r.low_delay, 0.95) <= 220);
+    assert_true(quantile(r.low_delay, 0.5) <= 75 && quantile(r.low_delay, 0.95) <= 190);
     assert_true(quantile(r.again_s, 0.5) <= 4 && quantile(r.again_s, 0.95) <= 13 && quantile(r.again_s, 1) < 20);
 }
 
@@ -137,8 +137,9 @@ static void shared(void **state)
     print_message("two senders: %d of %d within 40:60; off by %.2f (median), %.2f (p95), %.2f (worst); use p5 "
                   "%.2f, median %.2f\n", within, (int)LINKS, quantile(off, 0.5), quantile(off, 0.95),
                   quantile(off, 1), quantile(use, 0.05), quantile(use, 0.5));
-    /* Half of the pairs within 40:60 half a minute after the second came; not all: see sim_cc.c. */
-    assert_true(quantile(off, 0.5) <= 0.1 && quantile(off, 0.95) <= 0.33);
+    /* Most pairs within 40:60 half a minute after the second came; of other seeds, 146 to 160 of 200. */
+    assert_true(within >= LINKS * 65 / 100);
+    assert_true(quantile(off, 0.5) <= 0.08 && quantile(off, 0.95) <= 0.28);
     assert_true(quantile(use, 0.05) >= 0.87 && quantile(use, 0.5) >= 0.92);
 }
 

@@ -4,6 +4,7 @@
 #define SIM_WORLD_H
 
 #include "sim_flow.h"
+#include "sim_tcp.h"
 
 enum { FPS = 30, QUEUE_US = 100000, MAX_FLOWS = 2, KEY_GAP_US = 300000 };
 static const int64_t SECOND = 1000000;
@@ -23,6 +24,7 @@ struct world {
     uint64_t seed;
     struct flow flow[MAX_FLOWS];
     int flows;
+    struct sim_tcp *tcp; /* borrows; NULL: none */
     struct sim_clip clip;
 };
 
@@ -122,6 +124,10 @@ static inline void run_until(struct world *w, int64_t end_us)
             if (w->now_us >= f->next_picture_us)
                 next_picture(w, f);
             sim_flow_exchange(&f->f, w->now_us);
+        }
+        if (w->tcp) {
+            sim_tcp_exchange(w->tcp, w->now_us);
+            next = min64(next, sim_tcp_next_us(w->tcp, w->now_us));
         }
         for (int i = 0; i < w->flows; i++) {
             struct flow *f = &w->flow[i];
