@@ -10,46 +10,6 @@ enum {
     EDGE_ACTIVITY = 500,  /* of an 8x8 block: more than a photograph's, text or an outline is in it */
 };
 
-/* The vector whose prediction of luma differs least. */
-static struct mv best_vector(const struct coder *c, const struct cu *cu, uint32_t *best_cost)
-{
-    struct mv list[5 + MATCH_VECTORS], best = {0, 0};
-    int n = 1 << cu->log2, count = inter_merge_list(c, cu->x, cu->y, n, list);
-    uint8_t pred[CU_MAX * CU_MAX];
-    uint32_t lambda = mode_lambda(c);
-    struct mv merge[5], mvp[2];
-    memcpy(merge, list, sizeof merge);
-    inter_mvp_list(c, cu->x, cu->y, n, 0, mvp);
-    list[count++] = (struct mv){0};
-    bool in_place = c->ref.plane[0] == c->rec.plane[0];
-    for (int i = 0; i < c->n_vectors; i++)
-        list[count++] = c->vectors[i];
-    *best_cost = UINT32_MAX;
-    for (int i = 0; i < count; i++) {
-        bool seen = false;
-        for (int j = 0; j < i; j++)
-            seen |= mv_same(list[i], list[j]);
-        if (seen || (in_place && (list[i].x || list[i].y)))
-            continue;
-        int x = cu->x + (list[i].x >> 2), y = cu->y + (list[i].y >> 2), stride = n;
-        const uint8_t *p = pred;
-        if (!list[i].ref && x >= 0 && y >= 0 && x + n <= c->g->cw && y + n <= c->g->ch) {
-            p = frame_at(&c->ref, 0, x, y);
-            stride = c->ref.stride[0];
-        } else {
-            inter_predict(c, 0, cu->x, cu->y, n, n, list[i], pred, n);
-        }
-        uint32_t cost =
-            16 * c->k->sad(frame_at(&c->src, 0, cu->x, cu->y), c->src.stride[0], p, stride, n, n) +
-            (inter_vector_cost(merge, mvp, list[i]) * lambda >> 4);
-        if (cost < *best_cost) {
-            *best_cost = cost;
-            best = list[i];
-        }
-    }
-    return best;
-}
-
 static void code(struct coder *c, struct cu *cu)
 {
     if (cu->inter)
@@ -79,6 +39,18 @@ static bool is_drawn(const struct coder *c, int x, int y)
     return c->k->level_steps(frame_at(&c->src, 0, x, y), c->src.stride[0]) >= DRAWN_STEPS;
 }
 
+/* What the picture before has elsewhere: the reconstruction may differ there, and is coded if so. */
+static void code_found(struct coder *c, struct cu *cu, struct mv mv)
+{
+    cu->inter = true;
+    cu->mv = mv;
+    cu->split = cu->log2 == 3 && !c->lossless &&
+                16 * vector_sad(c, cu, mv) > 6 * mode_lambda(c) && is_drawn(c, cu->x, cu->y);
+    inter_code_vector(c, cu);
+    code(c, cu);
+    cu_write(c, cu);
+}
+
 /* One way to code a unit is chosen beforehand, by what it looks like: trying the others takes
  * three times as long and saves a few per cent (doc/screen-encoder.md). */
 static void code_leaf(struct coder *c, int x, int y, int log2)
@@ -90,8 +62,13 @@ static void code_leaf(struct coder *c, int x, int y, int log2)
     cu.log2 = log2;
     cu.lossless = c->lossless;
     uint32_t intra_cost = UINT32_MAX, inter_cost = UINT32_MAX, lambda = mode_lambda(c);
+    struct mv found = vector_found(c, x, y, 1 << log2);
+    if (!found.ref) {
+        code_found(c, &cu, found);
+        return;
+    }
     if (!c->key)
-        cu.mv = best_vector(c, &cu, &inter_cost);
+        cu.mv = vector_best(c, &cu, &inter_cost);
     /* Drawn, and by far not flat: in a key frame no mode of the whole would do. */
     bool drawn = log2 == 3 && c->activity[(y >> 3) * c->g->w8 + (x >> 3)] > EDGE_ACTIVITY &&
                  c->key && is_drawn(c, x, y);
@@ -104,6 +81,10 @@ static void code_leaf(struct coder *c, int x, int y, int log2)
         intra_cost = mode_choose(c, &cu, 0, log2, many, &e);
         memset(cu.mode, cu.mode[0], sizeof cu.mode);
         cu.inter = inter_cost <= intra_cost;
+    }
+    if (c->thorough && log2 == 3 && inter_cost > 2 * lambda) {
+        trial_code(c, &cu);
+        return;
     }
     if (cu.inter)
         inter_code_vector(c, &cu);
@@ -156,7 +137,7 @@ static bool follows(const struct coder *c, int x, int y, int log2)
         return false;
     struct cu cu = {.x = x, .y = y, .log2 = log2};
     uint32_t cost;
-    best_vector(c, &cu, &cost);
+    vector_best(c, &cu, &cost);
     return cost >> (2 * log2) <= mode_lambda(c); /* a bit's worth for each sample */
 }
 
@@ -170,7 +151,8 @@ static void code_tree(struct coder *c, int x, int y, int log2)
     if (!split) {
         match = match_of(c, x, y, n, &all_new);
         split = log2 > 3 && !match &&
-                (!all_new || log2 > 5 || !(is_smooth(c, x, y, n) || follows(c, x, y, log2)));
+                (!all_new || log2 > 5 ||
+                 !(!vector_found(c, x, y, n).ref || is_smooth(c, x, y, n) || follows(c, x, y, log2)));
         if (log2 > 3)
             cu_write_split(c, x, y, depth, split);
     }

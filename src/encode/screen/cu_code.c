@@ -258,7 +258,9 @@ static void predict_intra(struct coder *c, struct cu *cu, const struct around *a
     } else {
         cu_edges(c, plane, x, y, 1 << log2, &e);
     }
-    if (cu->nxn && plane == 0)
+    if (cu->nxn && plane == 0 && c->thorough)
+        mode_choose_coded(c, cu, i, &e);
+    else if (cu->nxn && plane == 0)
         mode_choose(c, cu, i, 2, false, &e);
     int mode = cu->mode[small_chroma ? 0 : i]; /* chroma: derived, table 8-2 */
     bool smoothed = !small_chroma && intra_smoothed(mode, 1 << log2);
@@ -292,13 +294,21 @@ static void code_planes(struct coder *c, struct cu *cu)
     }
 }
 
+static void predict_part(struct coder *c, const struct cu *cu, int index)
+{
+    struct prediction_unit u = inter_part(cu, index);
+    for (int plane = 0; plane < 3; plane++) {
+        int s = plane ? c->g->cshift : 0;
+        inter_predict(c, plane, u.x >> s, u.y >> s, u.w >> s, u.h >> s, index ? cu->second : cu->mv,
+                      frame_at(&c->rec, plane, u.x >> s, u.y >> s), c->rec.stride[plane]);
+    }
+}
+
 void cu_code_inter(struct coder *c, struct cu *cu)
 {
-    for (int plane = 0; plane < 3; plane++) {
-        int s = plane ? c->g->cshift : 0, n = 1 << (cu->log2 - s);
-        inter_predict(c, plane, cu->x >> s, cu->y >> s, n, n, cu->mv,
-                      frame_at(&c->rec, plane, cu->x >> s, cu->y >> s), c->rec.stride[plane]);
-    }
+    predict_part(c, cu, 0);
+    if (cu->parts != PARTS_ONE)
+        predict_part(c, cu, 1);
     code_planes(c, cu);
 }
 

@@ -187,22 +187,39 @@ static void remember(struct coder *c, const struct cu *cu)
 {
     struct block_info b = {.inter = cu->inter, .skip = cu->skip,
                            .depth = (unsigned)(SCREEN_CTB_LOG2 - cu->log2) & 3};
-    if (cu->inter)
+    if (cu->inter) {
         b.mv = cu->mv;
-    else
+        b.second = cu->second;
+        b.parts = cu->parts & 3;
+    } else {
         for (int i = 0; i < 4; i++)
             b.mode[i] = cu->mode[i];
+    }
     int n = 1 << (cu->log2 - 3);
     for (int y = 0; y < n; y++)
         for (int x = 0; x < n; x++)
             *coder_info(c, cu->x + 8 * x, cu->y + 8 * y) = b;
 }
 
+/* prediction_unit() 7.3.8.6 */
+CABAC_INLINE void write_vector(struct cabac_run *r, struct coder *c,
+                               const struct vector_code *v, struct mv mv)
+{
+    run_bin(r, CTX_MERGE_FLAG, v->merge);
+    if (v->merge) {
+        write_merge_idx(r, v->merge_idx);
+        return;
+    }
+    write_ref_idx(r, c, mv.ref);
+    write_mvd(r, v->mvd);
+    run_bin(r, CTX_MVP, v->mvp_idx);
+}
+
 /* coding_unit() 7.3.8.5. A merged unit without residual becomes a skipped one. */
 CABAC_INLINE void write_cu(struct cabac_run *r, struct coder *c, struct cu *cu)
 {
     bool residual = cu->cbf[0] || cu->cbf[1] || cu->cbf[2];
-    cu->skip = cu->inter && cu->merge && !residual;
+    cu->skip = cu->inter && cu->parts == PARTS_ONE && cu->vector[0].merge && !residual;
     if (!residual && !c->lossless)
         cu->lossless = false;
     run_bin(r, CTX_BYPASS, cu->lossless);
@@ -210,25 +227,23 @@ CABAC_INLINE void write_cu(struct cabac_run *r, struct coder *c, struct cu *cu)
         write_skip_flag(r, c, cu);
     remember(c, cu);
     if (cu->skip) {
-        write_merge_idx(r, cu->merge_idx);
+        write_merge_idx(r, cu->vector[0].merge_idx);
         return;
     }
     if (!c->key)
         run_bin(r, CTX_PRED_MODE, !cu->inter);
     if (cu->inter || cu->log2 == 3)
-        run_bin(r, CTX_PART_MODE, !cu->nxn);
+        run_bin(r, CTX_PART_MODE, cu->inter ? cu->parts == PARTS_ONE : !cu->nxn);
+    if (cu->inter && cu->parts != PARTS_ONE)
+        run_bin(r, CTX_PART_MODE + 1, cu->parts == PARTS_ROWS);
     if (!cu->inter) {
         write_intra_modes(r, c, cu);
     } else {
-        run_bin(r, CTX_MERGE_FLAG, cu->merge);
-        if (cu->merge) {
-            write_merge_idx(r, cu->merge_idx);
-        } else {
-            write_ref_idx(r, c, cu->mv.ref);
-            write_mvd(r, cu->mvd);
-            run_bin(r, CTX_MVP, cu->mvp_idx);
+        write_vector(r, c, &cu->vector[0], cu->mv);
+        if (cu->parts != PARTS_ONE)
+            write_vector(r, c, &cu->vector[1], cu->second);
+        if (cu->parts != PARTS_ONE || !cu->vector[0].merge)
             run_bin(r, CTX_ROOT_CBF, residual);
-        }
         if (!residual)
             return;
     }

@@ -3,13 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 6.4.2: the vector at (xn, yn), if that is coded before and inter. */
-static const struct mv *neighbour(const struct coder *c, int x, int y, int xn, int yn)
+struct prediction_unit inter_part(const struct cu *cu, int index)
 {
-    if (!coder_available(c, x, y, xn, yn))
+    int n = 1 << cu->log2;
+    struct prediction_unit u = {cu, cu->x, cu->y, n, n, index};
+    if (cu->parts == PARTS_ROWS)
+        u.h = n / 2;
+    else if (cu->parts == PARTS_COLUMNS)
+        u.w = n / 2;
+    u.x += index && cu->parts == PARTS_COLUMNS ? u.w : 0;
+    u.y += index && cu->parts == PARTS_ROWS ? u.h : 0;
+    return u;
+}
+
+/* 6.4.2: the vector at (xn, yn), if that is coded before and inter. */
+static const struct mv *neighbour(const struct coder *c, const struct prediction_unit *u, int xn,
+                                  int yn)
+{
+    int n = 1 << u->cu->log2;
+    if (xn >= u->cu->x && yn >= u->cu->y && xn < u->cu->x + n && yn < u->cu->y + n)
+        return &u->cu->mv; /* the second half asks for the first */
+    if (!coder_available(c, u->x, u->y, xn, yn))
         return NULL;
     const struct block_info *b = coder_info(c, xn, yn);
-    return b->inter ? &b->mv : NULL;
+    bool second = (b->parts == PARTS_ROWS && yn & 4) || (b->parts == PARTS_COLUMNS && xn & 4);
+    return !b->inter ? NULL : second ? &b->second : &b->mv;
 }
 
 static bool repeats(const struct mv *a, const struct mv *b)
@@ -17,15 +35,21 @@ static bool repeats(const struct mv *a, const struct mv *b)
     return a && b && mv_same(*a, *b);
 }
 
-/* 8.5.3.2.3 for one unit of n×n; the list is filled with zero vectors. */
-int inter_merge_list(const struct coder *c, int x, int y, int n, struct mv list[5])
+/* 8.5.3.2.3; the list is filled with zero vectors. The second half does not merge with the
+ * first, as one unit would. */
+int inter_merge_list(const struct coder *c, const struct prediction_unit *u, struct mv list[5])
 {
-    const struct mv *a1 = neighbour(c, x, y, x - 1, y + n - 1);
-    const struct mv *b1 = neighbour(c, x, y, x + n - 1, y - 1);
-    const struct mv *b0 = neighbour(c, x, y, x + n, y - 1);
-    const struct mv *a0 = neighbour(c, x, y, x - 1, y + n);
-    const struct mv *b2 = neighbour(c, x, y, x - 1, y - 1);
+    int x = u->x, y = u->y, w = u->w, h = u->h;
+    const struct mv *a1 = neighbour(c, u, x - 1, y + h - 1);
+    const struct mv *b1 = neighbour(c, u, x + w - 1, y - 1);
+    const struct mv *b0 = neighbour(c, u, x + w, y - 1);
+    const struct mv *a0 = neighbour(c, u, x - 1, y + h);
+    const struct mv *b2 = neighbour(c, u, x - 1, y - 1);
     int count = 0;
+    if (u->index && u->cu->parts == PARTS_COLUMNS)
+        a1 = NULL;
+    if (u->index && u->cu->parts == PARTS_ROWS)
+        b1 = NULL;
     if (a1)
         list[count++] = *a1;
     if (b1 && !repeats(b1, a1))
@@ -58,13 +82,15 @@ static const struct mv *same_kind(const struct coder *c, const struct mv *const 
 }
 
 /* 8.5.3.2.6 and .7. */
-void inter_mvp_list(const struct coder *c, int x, int y, int n, int ref, struct mv list[2])
+void inter_mvp_list(const struct coder *c, const struct prediction_unit *u, int ref,
+                    struct mv list[2])
 {
-    const struct mv *below[2] = {neighbour(c, x, y, x - 1, y + n),
-                                 neighbour(c, x, y, x - 1, y + n - 1)};
-    const struct mv *above[3] = {neighbour(c, x, y, x + n, y - 1),
-                                 neighbour(c, x, y, x + n - 1, y - 1),
-                                 neighbour(c, x, y, x - 1, y - 1)};
+    int x = u->x, y = u->y;
+    const struct mv *below[2] = {neighbour(c, u, x - 1, y + u->h),
+                                 neighbour(c, u, x - 1, y + u->h - 1)};
+    const struct mv *above[3] = {neighbour(c, u, x + u->w, y - 1),
+                                 neighbour(c, u, x + u->w - 1, y - 1),
+                                 neighbour(c, u, x - 1, y - 1)};
     const struct mv *a = same_kind(c, below, 2, ref, false);
     if (!a)
         a = same_kind(c, below, 2, ref, true);
@@ -160,11 +186,12 @@ void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h,
     fetch(c, plane, x + dx, y + dy, w, h, dst, stride);
 }
 
-static int mvd_cost(struct mv a, struct mv p)
+uint32_t inter_mvd_cost(struct mv a, struct mv p)
 {
-    int cost = 0, d[2] = {abs(a.x - p.x), abs(a.y - p.y)};
+    uint32_t cost = 0;
+    int d[2] = {abs(a.x - p.x), abs(a.y - p.y)};
     for (int i = 0; i < 2; i++)
-        cost += d[i] ? 16 * (3 + 2 * (31 - __builtin_clz((unsigned)d[i]))) : 8;
+        cost += d[i] ? 16 * (3 + 2 * (31 - (uint32_t)__builtin_clz((unsigned)d[i]))) : 8;
     return cost;
 }
 
@@ -175,25 +202,33 @@ uint32_t inter_vector_cost(const struct mv merge[5], const struct mv mvp[2], str
             return 16 + 16 * (uint32_t)i;
     if (mv.ref)
         return 64 + 16 * (uint32_t)mv.ref;
-    int a = mvd_cost(mv, mvp[0]), b = mvd_cost(mv, mvp[1]);
-    return 32 + (uint32_t)(a < b ? a : b);
+    uint32_t a = inter_mvd_cost(mv, mvp[0]), b = inter_mvd_cost(mv, mvp[1]);
+    return 32 + (a < b ? a : b);
+}
+
+static void code_part(const struct coder *c, const struct cu *cu, int index, struct mv mv,
+                      struct vector_code *out)
+{
+    struct mv list[5];
+    struct prediction_unit u = inter_part(cu, index);
+    inter_merge_list(c, &u, list);
+    out->merge = false;
+    for (int i = 0; i < SCREEN_MERGE_CANDIDATES && !out->merge; i++)
+        if (mv_same(list[i], mv)) {
+            out->merge = true;
+            out->merge_idx = i;
+        }
+    if (out->merge)
+        return;
+    inter_mvp_list(c, &u, mv.ref, list);
+    out->mvp_idx = inter_mvd_cost(mv, list[1]) < inter_mvd_cost(mv, list[0]);
+    struct mv p = list[out->mvp_idx];
+    out->mvd = (struct mv){(int16_t)(mv.x - p.x), (int16_t)(mv.y - p.y), 0};
 }
 
 void inter_code_vector(const struct coder *c, struct cu *cu)
 {
-    struct mv list[5];
-    int n = 1 << cu->log2;
-    inter_merge_list(c, cu->x, cu->y, n, list);
-    cu->merge = false;
-    for (int i = 0; i < SCREEN_MERGE_CANDIDATES && !cu->merge; i++)
-        if (mv_same(list[i], cu->mv)) {
-            cu->merge = true;
-            cu->merge_idx = i;
-        }
-    if (cu->merge)
-        return;
-    inter_mvp_list(c, cu->x, cu->y, n, cu->mv.ref, list);
-    cu->mvp_idx = mvd_cost(cu->mv, list[1]) < mvd_cost(cu->mv, list[0]);
-    struct mv p = list[cu->mvp_idx];
-    cu->mvd = (struct mv){(int16_t)(cu->mv.x - p.x), (int16_t)(cu->mv.y - p.y), 0};
+    code_part(c, cu, 0, cu->mv, &cu->vector[0]);
+    if (cu->parts != PARTS_ONE)
+        code_part(c, cu, 1, cu->second, &cu->vector[1]);
 }

@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HASH_A UINT32_C(0x2c1b3c6d)
+#define HASH_B UINT32_C(0x85ebca6b)
+
 struct quant4 {
     int forward, offset, shift; /* as of quantize, for a 4x4 block */
     int scale;                  /* as of dequantize */
@@ -61,6 +64,11 @@ struct kernels {
     /* Marks where a hash is taken among n samples, by what stands there: where a sample differs from
      * the next and a mix of three has four zero bits. A bit each; reads 2 samples beyond n. */
     void (*anchors)(const uint8_t *p, int n, uint32_t *bits);
+    /* Of each of n places of a row from p on: Σ p[y][x] · A^(7-y) · B^(7-x) of the 8x8 samples that
+     * begin there, modulo 2^32, with the constants below. column and hash: n + 7 of them; column is kept
+     * from one row to the next, and made in the first. */
+    void (*hash_row)(const uint8_t *p, ptrdiff_t stride, int n, bool first, uint32_t *column,
+                     uint32_t *hash);
     /* The steps between neighbours: Σ |x(i) - x(i-1)| along rows and columns of a block. */
     uint32_t (*activity)(const uint8_t *p, int stride, int n);
 };

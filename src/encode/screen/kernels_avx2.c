@@ -643,7 +643,7 @@ static const struct kernels table = {
     .dst4 = hand_dst4, .idst4 = hand_idst4, .quantize = hand_quantize,
     .level_cost = hand_level_cost, .dequantize = avx2_dequantize,
     .anchors = hand_anchors, .code4 = hand_code4, .intra_sads = hand_intra_sads, .level_steps = hand_level_steps,
-    .activity = hand_activity,
+    .hash_row = avx2_hash_row, .activity = hand_activity,
 };
 
 const struct kernels *kernels_avx2(void)

@@ -235,6 +235,29 @@ static void K(dequantize)(const int16_t *level, int16_t *coef, int count, int sc
         coef[i] = K(clip16)((level[i] * scale + (1 << (shift - 1))) >> shift);
 }
 
+static void K(hash_row)(const uint8_t *p, ptrdiff_t stride, int n, bool first, uint32_t *column,
+                        uint32_t *hash)
+{
+    const uint32_t a2 = HASH_A * HASH_A, a8 = a2 * a2 * a2 * a2, b2 = HASH_B * HASH_B;
+    const uint8_t *in = p + 7 * stride, *out = p - stride;
+    if (first) {
+        memset(column, 0, (size_t)(n + 7) * sizeof column[0]);
+        for (int j = 0; j < 8; j++)
+            for (int i = 0; i < n + 7; i++)
+                column[i] = column[i] * HASH_A + p[j * stride + i];
+    } else {
+        for (int i = 0; i < n + 7; i++)
+            column[i] = column[i] * HASH_A + in[i] - out[i] * a8;
+    }
+    /* Of 2, 4 and 8 columns. */
+    for (int i = 0; i < n + 6; i++)
+        hash[i] = column[i] * HASH_B + column[i + 1];
+    for (int i = 0; i < n + 4; i++)
+        hash[i] = hash[i] * b2 + hash[i + 2];
+    for (int i = 0; i < n; i++)
+        hash[i] = hash[i] * (b2 * b2) + hash[i + 4];
+}
+
 static uint32_t K(activity)(const uint8_t *p, int stride, int n)
 {
     uint32_t sum = 0;
@@ -339,6 +362,6 @@ static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
         .quantize = K(quantize), .level_cost = K(level_cost), .dequantize = K(dequantize),         \
         .code4 = K(code4), .intra_sads = K(intra_sads), .level_steps = K(level_steps),             \
-        .anchors = K(anchors), .activity = K(activity),                                            \
+        .anchors = K(anchors), .hash_row = K(hash_row), .activity = K(activity),                      \
     }
 #endif

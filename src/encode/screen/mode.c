@@ -49,8 +49,8 @@ void mode_choose_any(const struct coder *c, struct cu *cu, int part)
     static const uint8_t plain[4] = {INTRA_DC, INTRA_HORIZONTAL, INTRA_VERTICAL, INTRA_PLANAR};
     const uint8_t *list = cu->probable[part];
     mode_probable(c, cu, part, 2);
-    cu->mode[part] = INTRA_DC;
-    for (int i = 0; i < 4; i++)
+    cu->mode[part] = c->thorough ? list[0] : INTRA_DC;
+    for (int i = 0; i < 4 && !c->thorough; i++)
         if (plain[i] == list[0] || plain[i] == list[1] || plain[i] == list[2]) {
             cu->mode[part] = plain[i];
             return;
@@ -136,4 +136,41 @@ uint32_t mode_choose(const struct coder *c, struct cu *cu, int part, int log2, b
     cu->mode[part] = log2 <= 3 ? best_small(c, src, 1 << log2, list, e, &cost)
                                : best_large(c, src, 1 << log2, many, list, e, &cost);
     return cost;
+}
+
+/* What a prediction leaves to be coded, 1/4096 of squared errors; lossless: 1/16 bits. */
+static uint64_t coded_cost(const struct coder *c, const uint8_t *src, uint8_t pred[16],
+                           uint32_t mode_bits)
+{
+    if (c->lossless) {
+        int16_t res[16];
+        c->k->subtract(src, c->src.stride[0], pred, 4, res, 4);
+        return c->k->level_cost(res, 16) + mode_bits;
+    }
+    struct coded4 out;
+    c->k->code4(src, c->src.stride[0], pred, 4, true, &c->quant.four[0][1], &out);
+    return out.error * UINT64_C(4096) + (uint64_t)(out.bits + mode_bits) * c->lambda;
+}
+
+void mode_choose_coded(const struct coder *c, struct cu *cu, int part, const struct intra_edges *e)
+{
+    uint8_t tried[11] = {INTRA_DC, INTRA_HORIZONTAL, INTRA_VERTICAL, INTRA_PLANAR, 2, 18, 34};
+    int x = cu->x + (part & 1) * 4, y = cu->y + (part >> 1) * 4, count = 7;
+    const uint8_t *list = cu->probable[part], *src = frame_at(&c->src, 0, x, y);
+    mode_probable(c, cu, part, 2);
+    for (int i = 0; i < 3; i++)
+        if (!memchr(tried, list[i], (size_t)count))
+            tried[count++] = list[i];
+    uint64_t best = UINT64_MAX;
+    for (int i = 0; i < count; i++) {
+        uint8_t pred[16];
+        intra_predict(pred, 4, 4, tried[i], e, true); /* blocks of 4 have no smoothed edges */
+        bool probable = memchr(list, tried[i], 3);
+        uint32_t bits = tried[i] == list[0] ? 24 : probable ? 40 : 104;
+        uint64_t cost = coded_cost(c, src, pred, bits);
+        if (cost < best) {
+            best = cost;
+            cu->mode[part] = tried[i];
+        }
+    }
 }

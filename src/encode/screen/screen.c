@@ -15,7 +15,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "encode/au_pool.h"
+#include "encode/screen/chroma.h"
 #include "encode/screen/damage_map.h"
+#include "encode/screen/glyphs.h"
 #include "encode/screen/map.h"
 #include "encode/screen/memory.h"
 #include "encode/screen/motion.h"
@@ -31,6 +33,8 @@ enum {
     MOVED_BLOCKS_MIN = 24,   /* fewer changed blocks are not worth a search for motion */
     LOSSLESS_SLICE_QP = 30,  /* not used but by units that turn out lossy: within a delta of 25 */
     REFINE_QP = 20,          /* of what is to look good soon, before it is exact */
+    THOROUGH_BLOCKS = 400,  /* of more that are new there is no time to try several ways */
+    LEARN_BLOCKS = 2048,     /* of what stands still, in a refinement */
     REFINE_PICTURES = 8,     /* more than so many lossless ones: a lossy pass goes first */
 };
 
@@ -41,6 +45,7 @@ struct screen {
     struct screen_params params;
     struct coder coder;
     struct motion *motion;
+    struct glyphs *glyphs;
     struct rate rate;
     struct rows *rows;
     struct picture *src_pic; /* owns: a copy, of the coded size; or a reference to the last picture */
@@ -75,6 +80,7 @@ static void screen_close(struct encoder *e)
     struct screen *s = (struct screen *)e;
     picture_unref(&s->src_pic);
     motion_free(&s->motion);
+    glyphs_free(&s->glyphs);
     rows_free(&s->rows);
     free(s->coder.info);
     free(s->coder.plain);
@@ -127,6 +133,7 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->by_reference = config->pictures_stay && g->cw == g->width && g->ch == g->height;
     s->src_pic = picture_new(g->fmt, s->by_reference ? 8 : g->cw, s->by_reference ? 8 : g->ch);
     s->motion = motion_new(kernels_best());
+    s->glyphs = glyphs_new(&s->g, kernels_best());
     s->params.wavefronts = config->pool != NULL;
     s->rows = rows_new(&s->g, config->pool);
     s->coder.info = calloc(blocks, sizeof s->coder.info[0]);
@@ -139,8 +146,8 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     s->inexact_before = calloc(blocks, 1);
     s->bin = calloc(blocks, 1);
     bool memory = memory_init(&s->memory, &s->g, kernels_best(), s->params.dpb_size - 1);
-    if (!memory || !s->src_pic || !s->motion || !s->rows || !s->coder.info || !s->coder.plain ||
-        !s->coder.activity || !s->todo || !s->dirty || !s->match || !s->inexact ||
+    if (!memory || !s->src_pic || !s->motion || !s->glyphs || !s->rows || !s->coder.info ||
+        !s->coder.plain || !s->coder.activity || !s->todo || !s->dirty || !s->match || !s->inexact ||
         !s->inexact_before || !s->bin) {
         screen_close(&s->base);
         return error_set(ERR_MEMORY, "out of memory for an encoder of %dx%d", config->width,
@@ -169,58 +176,13 @@ static void mark_todo(struct screen *s)
     }
 }
 
-/* What the chroma of a moved block may differ from the source by on average: more where it is
- * still coarse, since coding it again would cost more than it gains. */
-static int chroma_steps(const struct screen *s, int bx, int by)
-{
-    int qp = s->inexact[by * s->g.w8 + bx];
-    return qp > 24 ? 4 + (qp - 24) / 2 : 4;
-}
-
-/* Chroma of 4:2:0 that moves by an odd number of samples is interpolated by the decoder: of n blocks
- * from (bx, by) on, of which is it near what it should be? About: with two taps. From the
- * reconstruction, so that no blur adds up. */
-static unsigned chroma_bearable(const struct screen *s, const struct frame *pic, int bx, int by,
-                                int n, struct mv mv)
-{
-    int dx = mv.x >> 2, dy = mv.y >> 2, hx = dx & 1, hy = dy & 1;
-    int x = bx * 4 + (dx >> 1), y = by * 4 + (dy >> 1);
-    int w = (s->g.width + 1) / 2 - bx * 4, h = (s->g.height + 1) / 2 - by * 4;
-    while (n > 0 && x + n * 4 + hx > s->g.cw / 2)
-        n--;
-    if (n <= 0 || x < 0 || y < 0 || y + 4 + hy > s->g.ch / 2)
-        return 0;
-    w = w < 4 * n ? w : 4 * n;
-    h = h < 4 ? h : 4;
-    const struct frame *rec = &s->memory.dpb.now->at;
-    unsigned good = (1u << n) - 1;
-    for (int plane = 1; plane < 3; plane++) {
-        uint16_t sum[32] = {0};
-        for (int j = 0; j < h; j++) {
-            const uint8_t *p = frame_at(pic, plane, bx * 4, by * 4 + j);
-            const uint8_t *r = frame_at(rec, plane, x, y + j);
-            const uint8_t *below = r + (hy ? rec->stride[plane] : 0);
-            for (int i = 0; i < w; i++) {
-                int d = p[i] - ((r[i] + r[i + hx] + below[i] + below[i + hx] + 2) >> 2);
-                sum[i] = (uint16_t)(sum[i] + (d < 0 ? -d : d));
-            }
-        }
-        for (int i = 0; i < n; i++) {
-            int part = w - 4 * i < 4 ? w - 4 * i : 4;
-            int most = chroma_steps(s, (bx * 8 + 8 * i + dx) >> 3, (by * 8 + dy) >> 3) * part * h;
-            if (sum[4 * i] + sum[4 * i + 1] + sum[4 * i + 2] + sum[4 * i + 3] > most)
-                good &= ~(1u << i);
-        }
-    }
-    return good;
-}
-
 /* Of a row of a tree block: those in `same` whose chroma is bearable. */
 static unsigned same_chroma(const struct screen *s, const struct frame *pic, struct rect r, int by,
                             unsigned same, struct mv mv)
 {
+    struct chroma_view v = {&s->g, pic, &s->memory.dpb.now->at, s->inexact};
     int first = __builtin_ctz(same), n = 32 - __builtin_clz(same) - first;
-    return same & chroma_bearable(s, pic, r.x + first, by, n, mv) << first;
+    return same & chroma_bearable(&v, r.x + first, by, n, mv) << first;
 }
 
 /* Notes which blocks of a tree block vector k has. Are they all? */
@@ -233,7 +195,7 @@ static bool match_vector(struct screen *s, const struct frame *pic, struct rect 
         block_match *match = s->match + by * g->w8 + r.x;
         unsigned same =
             damage_map_same_row(g, s->coder.k, pic, &s->src, r.x, by, r.w, mv.x >> 2, mv.y >> 2);
-        if (same && g->cshift && ((mv.x | mv.y) & 4))
+        if (same && chroma_is_half(g, mv))
             same = same_chroma(s, pic, r, by, same, mv);
         all &= same == (1u << r.w) - 1;
         for (; same; same &= same - 1)
@@ -296,9 +258,20 @@ static int block_bin(const struct screen *s, int bx, int by)
     return rate_bin(activity);
 }
 
+/* Is all exact of what a block points to? Then a vector is nearly all it takes. */
+static bool is_exact_at(const struct screen *s, int bx, int by, struct mv mv)
+{
+    int x = bx * 8 + (mv.x >> 2), y = by * 8 + (mv.y >> 2), inexact = 0;
+    for (int j = y >> 3; j <= (y + 7) >> 3; j++)
+        for (int i = x >> 3; i <= (x + 7) >> 3; i++)
+            inexact |= s->inexact_before[j * s->g.w8 + i];
+    return !inexact;
+}
+
 static void sum_work(struct screen *s, struct rate_work *w)
 {
     const struct geometry *g = &s->g;
+    int count = 0;
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
         if (!s->todo[t] || s->memory.given[t])
             continue;
@@ -307,11 +280,16 @@ static void sum_work(struct screen *s, struct rate_work *w)
             int at = by * g->w8 + r.x;
             unsigned new = ~map_bits(map_row(s->match + at, r.w)) & ((1u << r.w) - 1);
             for (; new; new &= new - 1) {
-                int i = __builtin_ctz(new);
-                w->blocks[s->bin[at + i] = (uint8_t)block_bin(s, r.x + i, by)]++;
+                int i = __builtin_ctz(new), bin = block_bin(s, r.x + i, by);
+                bool found = s->coder.found && !s->coder.found[at + i].ref;
+                if (found && is_exact_at(s, r.x + i, by, s->coder.found[at + i]))
+                    bin = 0;
+                count += !found;
+                w->blocks[s->bin[at + i] = (uint8_t)bin]++;
             }
         }
     }
+    s->coder.thorough = !s->coder.key && count <= THOROUGH_BLOCKS;
 }
 
 static void find_motion(struct screen *s, const struct frame *pic)
@@ -340,6 +318,19 @@ static int find_change(struct screen *s, const struct frame *pic, const struct d
            damage_map_compare(g, s->coder.k, pic, &s->src, damage, s->dirty);
 }
 
+/* Where what is new stands in the picture before. */
+static void find_glyphs(struct screen *s, const struct frame *pic)
+{
+    struct glyphs_job job = {.pic = pic, .src = &s->src, .rec = &s->memory.dpb.now->at,
+                             .inexact = s->inexact, .dirty = s->dirty, .todo = s->todo,
+                             .match = s->match, .vectors = s->coder.vectors,
+                             .n_vectors = s->coder.n_vectors, .in_place = !s->moved};
+    int n = glyphs_find(s->glyphs, &job);
+    LOG_DEBUG(encode, "%d blocks found elsewhere", n);
+    s->coder.found = glyphs_found(s->glyphs);
+    s->coder.dirty = s->dirty;
+}
+
 /* How each block that changed can be had. false: nothing is to be sent. */
 static bool plan_change(struct screen *s, const struct frame *pic, int count, bool key, bool repair)
 {
@@ -354,6 +345,10 @@ static bool plan_change(struct screen *s, const struct frame *pic, int count, bo
     match_blocks(s, pic);
     memory_search(&s->memory, pic, s->dirty, s->todo, s->match);
     memory_match(&s->memory, &s->coder, s->match, s->dirty, s->todo);
+    if (key || repair)
+        glyphs_changed(s->glyphs, key ? NULL : s->dirty);
+    else
+        find_glyphs(s, pic);
     return true;
 }
 
@@ -403,11 +398,10 @@ static bool plan_refine(struct screen *s, size_t budget, struct rate_work *w, in
     return true;
 }
 
-static int code_picture(struct screen *s, bool key, int qp, size_t budget,
+static int code_picture(struct screen *s, int qp, size_t budget,
                         const struct rate_work *work)
 {
     struct dpb *d = &s->memory.dpb;
-    s->coder.key = key;
     s->coder.src = s->src;
     s->coder.ref = d->before->at;
     s->coder.rec = d->now->at;
@@ -480,7 +474,11 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     struct rate_work work = {0};
     int qp = RATE_LOSSLESS;
     s->memory.calls++;
+    s->coder.key = key;
     s->coder.n_vectors = 0;
+    s->coder.found = NULL;
+    s->coder.dirty = NULL;
+    s->coder.thorough = false;
     s->coder.n_refs = 1;
     s->coder.first_long = repair;
     s->moved = false;
@@ -507,7 +505,7 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
         qp = rate_pick(&s->rate, &work, in->budget_bytes);
     }
     if (!rc)
-        rc = code_picture(s, key, qp, in->budget_bytes, &work);
+        rc = code_picture(s, qp, in->budget_bytes, &work);
     if (!rc)
         rc = write_unit(s, key, qp, au);
     if (!rc && !memory_end(&s->memory, in->pic_id, key))
@@ -517,6 +515,8 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
         access_unit_unref(&au);
         return rc;
     }
+    if (refine) /* there is time */
+        glyphs_learn(s->glyphs, &s->src, LEARN_BLOCKS);
     count_inexact(s);
     s->have = true;
     s->lost = false;

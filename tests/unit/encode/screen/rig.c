@@ -23,8 +23,39 @@ static void plane_size(const struct picture *p, int i, int *w, int *h)
     *h = picture_rows(p->fmt, p->height, i);
 }
 
+enum { GLYPHS = 6, GLYPH_ROWS = 11 };
+
+/* Cells of 6 to 9 columns; ink by the bits of a number of the letter and its row. */
+static void paint_glyphs(struct picture *p, struct rect r)
+{
+    int shift = p->fmt == PIX_I420, pitch = 6 + (int)rng(4), colour = rng(3) ? 128 : 60;
+    uint8_t line[64];
+    for (size_t i = 0; i < sizeof line; i++)
+        line[i] = (uint8_t)rng(GLYPHS);
+    for (int i = 0; i < 3; i++) {
+        int s = i ? shift : 0, w, h;
+        plane_size(p, i, &w, &h);
+        int x1 = (r.x + r.w + s) >> s, y1 = (r.y + r.h + s) >> s;
+        for (int y = r.y >> s; y < y1 && y < h; y++)
+            for (int x = r.x >> s; x < x1 && x < w; x++) {
+                int lx = (x << s) - r.x, ly = (y << s) - r.y;
+                lx = lx < 0 ? 0 : lx;
+                ly = ly < 0 ? 0 : ly;
+                uint32_t letter = line[(lx / pitch + 7 * (ly / GLYPH_ROWS)) % 64];
+                uint32_t bits = (letter * 31 + (uint32_t)(ly % GLYPH_ROWS) + 1) * 2654435761u >> 9;
+                bool ink = lx % pitch < 5 && ly % GLYPH_ROWS < 9 && bits >> (lx % pitch) & 1;
+                int v = i ? ink ? colour : 128 : ink ? 40 : 220;
+                p->plane[i][(ptrdiff_t)y * p->stride[i] + x] = (uint8_t)v;
+            }
+    }
+}
+
 void paint(struct picture *p, struct rect r, enum paint kind)
 {
+    if (kind == PAINT_GLYPHS) {
+        paint_glyphs(p, r);
+        return;
+    }
     int shift = p->fmt == PIX_I420;
     for (int i = 0; i < 3; i++) {
         int s = i ? shift : 0, w, h, base = (int)rng(256), ink = (int)rng(256);

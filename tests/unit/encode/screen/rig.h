@@ -4,7 +4,8 @@
 
 #include "base/picture.h"
 
-enum paint { PAINT_FLAT, PAINT_NOISE, PAINT_SMOOTH, PAINT_TEXT, PAINT_KINDS };
+/* GLYPHS: lines of a few letters, the same in all pictures, at any place, some in colour. */
+enum paint { PAINT_FLAT, PAINT_NOISE, PAINT_SMOOTH, PAINT_TEXT, PAINT_GLYPHS, PAINT_KINDS };
 
 void rng_seed(uint32_t seed);
 uint32_t rng(uint32_t below);

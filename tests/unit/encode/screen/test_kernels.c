@@ -112,6 +112,38 @@ static void test_quantize(void **state)
     }
 }
 
+/* Of each place by its definition, in rows one after the other. */
+static void check_hash(const struct kernels *k)
+{
+    static uint8_t x[40 * 96];
+    uint32_t column[96], hash[96];
+    for (int i = 0; i < (int)sizeof x; i++)
+        x[i] = (uint8_t)rng(256);
+    int n = 1 + rng(80);
+    for (int y = 0; y < 20; y++) {
+        k->hash_row(x + y * 96, 96, n, y == 0, column, hash);
+        for (int at = 0; at < n; at++) {
+            uint32_t want = 0;
+            for (int i = 0; i < 8; i++) {
+                uint32_t sum = 0;
+                for (int j = 0; j < 8; j++)
+                    sum = sum * HASH_A + x[(y + j) * 96 + at + i];
+                want = want * HASH_B + sum;
+            }
+            assert_int_equal(hash[at], want);
+        }
+    }
+}
+
+static void test_hash(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        check_hash(&kernels_plain);
+        check_hash(kernels_best());
+    }
+}
+
 static void check_as_plain(const struct kernels *a)
 {
     const struct kernels *p = &kernels_plain;
@@ -253,8 +285,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrix),   cmocka_unit_test(test_inverse),
         cmocka_unit_test(test_forward),  cmocka_unit_test(test_quantize),
-        cmocka_unit_test(test_differ),   cmocka_unit_test(test_sse4_is_plain),
-        cmocka_unit_test(test_avx2_is_plain),
+        cmocka_unit_test(test_differ),   cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_sse4_is_plain), cmocka_unit_test(test_avx2_is_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

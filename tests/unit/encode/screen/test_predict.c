@@ -138,9 +138,13 @@ static void reconstruct(const struct field *f, const struct cu *cu, int plane)
         int x = (cu->x >> s) + (i & 1) * n, y = (cu->y >> s) + (i >> 1) * n;
         if (!cu->inter)
             formula_intra_at(pred, g, &f->expected, plane, x, y, n, cu->mode[s ? 0 : i]);
-        for (int k = 0; cu->inter && k < n * n; k++)
-            pred[k] = (uint8_t)formula_inter(g, &f->c.ref, plane, x + k % n, y + k / n, cu->mv.x,
-                                             cu->mv.y);
+        for (int k = 0; cu->inter && k < n * n; k++) {
+            int dx = x + k % n - (cu->x >> s), dy = y + k / n - (cu->y >> s), half = 4 >> s;
+            bool second = cu->parts == PARTS_ROWS ? dy >= half
+                                                  : cu->parts == PARTS_COLUMNS && dx >= half;
+            struct mv mv = second ? cu->second : cu->mv;
+            pred[k] = (uint8_t)formula_inter(g, &f->c.ref, plane, x + k % n, y + k / n, mv.x, mv.y);
+        }
         bool coded = cu->cbf[plane] >> i & 1;
         const int16_t *level = cu->level[plane] + i * n * n;
         if (coded && !cu->lossless)
@@ -198,9 +202,13 @@ static void test_units(void **state)
                                  .inter = rng(4) == 0};
                 cu.nxn = cu.split = !cu.inter && log2 == 3 && rng(2);
                 memset(cu.mode, (int)rng(INTRA_MODES), sizeof cu.mode);
-                if (cu.inter) /* whole samples, also far outside */
+                cu.parts = cu.inter && log2 == 3 ? (enum parts)rng(3) : PARTS_ONE;
+                if (cu.inter) { /* whole samples, also far outside */
                     cu.mv = (struct mv){(int16_t)(4 * ((int)rng(401) - 200)),
                                         (int16_t)(4 * ((int)rng(401) - 200)), 0};
+                    cu.second = (struct mv){(int16_t)(4 * ((int)rng(401) - 200)),
+                                            (int16_t)(4 * ((int)rng(401) - 200)), 0};
+                }
                 check_unit(&f, &cu);
             }
         }
@@ -210,36 +218,49 @@ static void test_units(void **state)
 
 /* ------------------------------------------------------------------ vectors */
 
-static const struct block_info *formula_neighbour(const struct field *f, int x, int y, int xn, int yn)
+/* A prediction block (xPb, yPb, nPbW, nPbH) of the coding block at (xCb, yCb). */
+struct pb {
+    int xc, yc, nc, x, y, w, h, index;
+    struct mv first; /* of the first half, for the second */
+};
+
+static const struct mv *formula_neighbour(const struct field *f, const struct pb *p, int xn, int yn)
 {
-    if (!formula_available(&f->g, x, y, xn, yn)) /* 6.4.2 */
+    if (p->xc <= xn && xn < p->xc + p->nc && p->yc <= yn && yn < p->yc + p->nc)
+        return &p->first; /* 6.4.2: sameCb, never PART_NxN */
+    if (!formula_available(&f->g, p->x, p->y, xn, yn))
         return NULL;
     const struct block_info *b = &f->info[yn / 8 * f->g.w8 + xn / 8];
-    return b->inter ? b : NULL;
+    bool second = b->parts == PARTS_ROWS ? yn % 8 >= 4 : b->parts == PARTS_COLUMNS && xn % 8 >= 4;
+    return !b->inter ? NULL : second ? &b->second : &b->mv;
 }
 
-static bool same_motion(const struct block_info *a, const struct block_info *b)
+static bool same_motion(const struct mv *a, const struct mv *b)
 {
-    return a && b && a->mv.x == b->mv.x && a->mv.y == b->mv.y && a->mv.ref == b->mv.ref;
+    return a && b && a->x == b->x && a->y == b->y && a->ref == b->ref;
 }
 
 /* 8.5.3.2.2, with 8.5.3.2.3 (spatial) and 8.5.3.2.5 (zero) alone: P slices without temporal ones. */
-static void formula_merge(const struct field *f, int x, int y, int n, struct mv list[5])
+static void formula_merge(const struct field *f, const struct pb *p, struct mv list[5])
 {
-    const struct block_info *a1 = formula_neighbour(f, x, y, x - 1, y + n - 1);
-    const struct block_info *b1 = formula_neighbour(f, x, y, x + n - 1, y - 1);
-    const struct block_info *b0 = formula_neighbour(f, x, y, x + n, y - 1);
-    const struct block_info *a0 = formula_neighbour(f, x, y, x - 1, y + n);
-    const struct block_info *b2 = formula_neighbour(f, x, y, x - 1, y - 1);
+    const struct mv *a1 = formula_neighbour(f, p, p->x - 1, p->y + p->h - 1);
+    const struct mv *b1 = formula_neighbour(f, p, p->x + p->w - 1, p->y - 1);
+    const struct mv *b0 = formula_neighbour(f, p, p->x + p->w, p->y - 1);
+    const struct mv *a0 = formula_neighbour(f, p, p->x - 1, p->y + p->h);
+    const struct mv *b2 = formula_neighbour(f, p, p->x - 1, p->y - 1);
+    if (p->index == 1 && p->w < p->nc) /* PART_Nx2N */
+        a1 = NULL;
+    if (p->index == 1 && p->h < p->nc) /* PART_2NxN */
+        b1 = NULL;
     bool there[5] = {a1 != NULL, b1 && !same_motion(a1, b1), b0 && !same_motion(b1, b0),
                      a0 && !same_motion(a1, a0), b2 && !same_motion(a1, b2) && !same_motion(b1, b2)};
     if (there[0] + there[1] + there[2] + there[3] == 4)
         there[4] = false;
-    const struct block_info *from[5] = {a1, b1, b0, a0, b2};
+    const struct mv *from[5] = {a1, b1, b0, a0, b2};
     int count = 0;
     for (int i = 0; i < 5; i++)
         if (there[i])
-            list[count++] = from[i]->mv;
+            list[count++] = *from[i];
     for (int zero = 0; count < 5; zero++)
         list[count++] = (struct mv){0, 0, (uint8_t)(zero < f->c.n_refs ? zero : 0)};
 }
@@ -250,41 +271,71 @@ static bool long_term(const struct field *f, int ref)
 }
 
 /* One of several neighbours, first the same picture, or else one of the same kind. */
-static const struct block_info *formula_spatial(const struct field *f,
-                                                const struct block_info *const *k, int n, int ref,
-                                                bool same_picture)
+static const struct mv *formula_spatial(const struct field *f, const struct mv *const *k, int n,
+                                        int ref, bool same_picture)
 {
     for (int i = 0; i < n; i++)
-        if (k[i] && (same_picture ? k[i]->mv.ref == ref
-                                  : long_term(f, k[i]->mv.ref) == long_term(f, ref)))
+        if (k[i] && (same_picture ? k[i]->ref == ref
+                                  : long_term(f, k[i]->ref) == long_term(f, ref)))
             return k[i];
     return NULL;
 }
 
 /* 8.5.3.2.6 and 8.5.3.2.7. Scaling never happens: reference 0 is the only short-term one. */
-static void formula_mvp(const struct field *f, int x, int y, int n, int ref, struct mv list[2])
+static void formula_mvp(const struct field *f, const struct pb *p, int ref, struct mv list[2])
 {
-    const struct block_info *a[2] = {formula_neighbour(f, x, y, x - 1, y + n),
-                                     formula_neighbour(f, x, y, x - 1, y + n - 1)};
-    const struct block_info *b[3] = {formula_neighbour(f, x, y, x + n, y - 1),
-                                     formula_neighbour(f, x, y, x + n - 1, y - 1),
-                                     formula_neighbour(f, x, y, x - 1, y - 1)};
+    const struct mv *a[2] = {formula_neighbour(f, p, p->x - 1, p->y + p->h),
+                             formula_neighbour(f, p, p->x - 1, p->y + p->h - 1)};
+    const struct mv *b[3] = {formula_neighbour(f, p, p->x + p->w, p->y - 1),
+                             formula_neighbour(f, p, p->x + p->w - 1, p->y - 1),
+                             formula_neighbour(f, p, p->x - 1, p->y - 1)};
     bool is_scaled = a[0] || a[1];
-    const struct block_info *lxa = formula_spatial(f, a, 2, ref, true);
+    const struct mv *lxa = formula_spatial(f, a, 2, ref, true);
     if (!lxa)
         lxa = formula_spatial(f, a, 2, ref, false);
-    const struct block_info *lxb = formula_spatial(f, b, 3, ref, true);
+    const struct mv *lxb = formula_spatial(f, b, 3, ref, true);
     if (!is_scaled && lxb)
         lxa = lxb;
     if (!is_scaled)
         lxb = formula_spatial(f, b, 3, ref, false);
     int count = 0;
     if (lxa)
-        list[count++] = lxa->mv;
-    if (lxb && !(lxa && lxa->mv.x == lxb->mv.x && lxa->mv.y == lxb->mv.y))
-        list[count++] = lxb->mv;
+        list[count++] = *lxa;
+    if (lxb && !(lxa && lxa->x == lxb->x && lxa->y == lxb->y))
+        list[count++] = *lxb;
     while (count < 2)
         list[count++] = (struct mv){0, 0, 0};
+}
+
+static struct mv random_vector(const struct field *f, int spread)
+{
+    uint32_t ref = rng(2) ? 0 : rng((uint32_t)f->c.n_refs);
+    return (struct mv){(int16_t)(4 * rng((uint32_t)spread)), (int16_t)(4 * rng((uint32_t)spread)),
+                       (uint8_t)ref};
+}
+
+/* A unit, or a half of one of 8x8. */
+static void check_vectors(const struct field *f, const struct cu *cu, int index)
+{
+    struct prediction_unit u = inter_part(cu, index);
+    int n = 1 << cu->log2, w = cu->parts == PARTS_COLUMNS ? n / 2 : n;
+    int h = cu->parts == PARTS_ROWS ? n / 2 : n;
+    struct pb p = {cu->x, cu->y, n, cu->x + (w < n) * index * w, cu->y + (h < n) * index * h, w, h,
+                   index, cu->mv};
+    struct mv want[5], got[5] = {0};
+    formula_merge(f, &p, want);
+    inter_merge_list(&f->c, &u, got);
+    for (int i = 0; i < SCREEN_MERGE_CANDIDATES; i++)
+        if (!mv_same(got[i], want[i]))
+            fail_msg("merge candidate %d of %d at %d,%d, half %d of %d", i, n, cu->x, cu->y, index,
+                     cu->parts);
+    int ref = (int)rng((uint32_t)f->c.n_refs);
+    formula_mvp(f, &p, ref, want);
+    inter_mvp_list(&f->c, &u, ref, got);
+    for (int i = 0; i < 2; i++)
+        if (got[i].x != want[i].x || got[i].y != want[i].y)
+            fail_msg("predictor %d of %d at %d,%d, half %d of %d", i, n, cu->x, cu->y, index,
+                     cu->parts);
 }
 
 static void test_vectors(void **state)
@@ -292,33 +343,25 @@ static void test_vectors(void **state)
     (void)state;
     rng_seed(6);
     struct field f;
+    static struct cu cu;
     field_open(&f, PIX_I420, 200, 152);
     for (int round = 0; round < 300; round++) {
         int spread = 1 + (int)rng(3);
         f.c.n_refs = 1 + (int)rng(REFS_MAX);
         f.c.first_long = rng(4) == 0;
-        for (int i = 0; i < f.g.w8 * f.g.h8; i++) {
-            f.info[i] = (struct block_info){.inter = rng(5) > 0};
-            uint32_t ref = rng(2) ? 0 : rng((uint32_t)f.c.n_refs);
-            f.info[i].mv = (struct mv){(int16_t)(4 * rng((uint32_t)spread)),
-                                       (int16_t)(4 * rng((uint32_t)spread)), (uint8_t)ref};
-        }
+        for (int i = 0; i < f.g.w8 * f.g.h8; i++)
+            f.info[i] = (struct block_info){.inter = rng(5) > 0, .parts = (uint8_t)rng(3),
+                                            .mv = random_vector(&f, spread),
+                                            .second = random_vector(&f, spread)};
         for (int n = 8; n <= 64; n *= 2)
             for (int y = 0; y + n <= 152; y += n)
-                for (int x = 0; x + n <= 200; x += n) {
-                    struct mv want[5], got[5] = {0};
-                    formula_merge(&f, x, y, n, want);
-                    inter_merge_list(&f.c, x, y, n, got);
-                    for (int i = 0; i < SCREEN_MERGE_CANDIDATES; i++)
-                        if (!mv_same(got[i], want[i]))
-                            fail_msg("merge candidate %d of %d at %d,%d", i, n, x, y);
-                    int ref = (int)rng((uint32_t)f.c.n_refs);
-                    formula_mvp(&f, x, y, n, ref, want);
-                    inter_mvp_list(&f.c, x, y, n, ref, got);
-                    for (int i = 0; i < 2; i++)
-                        if (got[i].x != want[i].x || got[i].y != want[i].y)
-                            fail_msg("predictor %d of %d at %d,%d", i, n, x, y);
-                }
+                for (int x = 0; x + n <= 200; x += n)
+                    for (int parts = 0; parts < (n == 8 ? 3 : 1); parts++) {
+                        cu = (struct cu){.x = x, .y = y, .log2 = __builtin_ctz((unsigned)n),
+                                         .parts = (enum parts)parts, .mv = random_vector(&f, spread)};
+                        for (int index = 0; index < 1 + (parts > 0); index++)
+                            check_vectors(&f, &cu, index);
+                    }
     }
     field_close(&f);
 }
