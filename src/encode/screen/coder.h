@@ -190,6 +190,9 @@ struct mv vector_found(const struct coder *c, int x, int y, int n);
 /* cu_code.c: both write the reconstruction and levels. The modes of an NxN unit are chosen on the
  * way, since each block's edges are the one's before. */
 void cu_code_inter(struct coder *c, struct cu *cu);
+/* The two steps of the first. */
+void cu_predict_inter(struct coder *c, const struct cu *cu);
+void cu_code_residual(struct coder *c, struct cu *cu);
 void cu_code_intra(struct coder *c, struct cu *cu);
 /* Luma edges of a block for its intra prediction. */
 void cu_edges(const struct coder *c, int plane, int x, int y, int n, struct intra_edges *e);

@@ -304,11 +304,21 @@ static void predict_part(struct coder *c, const struct cu *cu, int index)
     }
 }
 
-void cu_code_inter(struct coder *c, struct cu *cu)
+void cu_predict_inter(struct coder *c, const struct cu *cu)
 {
     predict_part(c, cu, 0);
     if (cu->parts != PARTS_ONE)
         predict_part(c, cu, 1);
+}
+
+void cu_code_residual(struct coder *c, struct cu *cu)
+{
+    code_planes(c, cu);
+}
+
+void cu_code_inter(struct coder *c, struct cu *cu)
+{
+    cu_predict_inter(c, cu);
     code_planes(c, cu);
 }
 

@@ -8,8 +8,6 @@
 
 enum {
     BUCKETS_LOG2 = 16,
-    WAYS = 4,             /* entries of a bucket, the newest first */
-    ALIKE_MOST = 3,       /* of which so many have one hash */
     EPOCHS = 4096,        /* main motions that are known; then the table is begun anew */
     LEARN_NEW = 3072,     /* blocks that go into the table at most in a picture: those just coded, */
     LEARN_OLD = 384,      /* others */
@@ -17,7 +15,7 @@ enum {
     BLOCK_BITS = 20,      /* what a block saves that comes along with a vector */
 };
 
-/* tag << 40 | epoch << 28 | x << 14 | y; 0: empty */
+/* hash << 40 | epoch << 28 | x << 14 | y; 0: empty */
 typedef uint64_t entry;
 
 struct place {
@@ -49,7 +47,7 @@ struct glyphs *glyphs_new(const struct geometry *g, const struct kernels *k)
     size_t blocks = (size_t)g->w8 * (size_t)g->h8, row = (size_t)g->cw + 16;
     gl->g = g;
     gl->k = k;
-    gl->slot = calloc((size_t)WAYS << BUCKETS_LOG2, sizeof gl->slot[0]);
+    gl->slot = calloc((size_t)HASH_WAYS << BUCKETS_LOG2, sizeof gl->slot[0]);
     gl->pending = calloc(blocks, 1);
     gl->before = malloc(blocks);
     gl->in_row = calloc((size_t)g->h8, sizeof gl->in_row[0]);
@@ -95,30 +93,6 @@ const struct mv *glyphs_found(const struct glyphs *gl)
 
 /* ------------------------------------------------------------------ the table */
 
-static inline entry *bucket_of(const struct glyphs *gl, uint32_t hash)
-{
-    return gl->slot + (size_t)WAYS * (hash * 2654435761u >> (32 - BUCKETS_LOG2));
-}
-
-static inline entry tag_of(uint32_t hash)
-{
-    return (entry)(hash & 0xffffff) << 40;
-}
-
-/* The oldest goes; or the oldest of those that are alike, so that what is common does not drive out
- * what is rare. */
-static void insert(struct glyphs *gl, uint32_t hash, int x, int y)
-{
-    entry *b = bucket_of(gl, hash), tag = tag_of(hash);
-    int alike = 0, last = WAYS - 1;
-    for (int i = 0; i < WAYS; i++)
-        if (b[i] >> 40 == tag >> 40 && ++alike == ALIKE_MOST)
-            last = i;
-    for (int i = last; i > 0; i--)
-        b[i] = b[i - 1];
-    b[0] = tag | (entry)gl->epoch << 28 | (entry)x << 14 | (entry)y;
-}
-
 /* The places that begin in n blocks beside each other. */
 static void learn_run(struct glyphs *gl, const struct frame *src, int bx, int by, int n)
 {
@@ -131,9 +105,8 @@ static void learn_run(struct glyphs *gl, const struct frame *src, int bx, int by
     for (int j = 0; j < h && w > 0; j++) {
         const uint8_t *p = frame_at(src, 0, x0, by * 8 + j);
         gl->k->hash_row(p, src->stride[0], w, j == 0, gl->column, gl->hash);
-        for (int i = 0; i < w; i++)
-            if (gl->hash[i] != gl->flat * p[i])
-                insert(gl, gl->hash[i], x0 + i, by * 8 + j);
+        gl->k->hash_enter(gl->slot, BUCKETS_LOG2, gl->hash, p, gl->flat, w,
+                          (entry)gl->epoch << 28 | (entry)x0 << 14 | (entry)(by * 8 + j));
     }
 }
 
@@ -244,7 +217,7 @@ static void follow(struct glyphs *gl, const struct glyphs_job *job)
         return;
     struct place now = gl->moved[gl->epoch];
     if (++gl->epoch == EPOCHS) {
-        memset(gl->slot, 0, ((size_t)WAYS << BUCKETS_LOG2) * sizeof gl->slot[0]);
+        memset(gl->slot, 0, ((size_t)HASH_WAYS << BUCKETS_LOG2) * sizeof gl->slot[0]);
         gl->epoch = 0;
         now = (struct place){0, 0};
         glyphs_changed(gl, NULL);
@@ -349,12 +322,12 @@ static int worth(const struct glyphs *gl, const struct glyphs_job *job, int bx, 
 static void look_up(struct glyphs *gl, const struct glyphs_job *job, int bx, int by, uint32_t hash,
                     const struct mv near[4])
 {
-    const entry *b = bucket_of(gl, hash);
+    const entry *b = hash_bucket(gl->slot, BUCKETS_LOG2, hash);
     struct place now = gl->moved[gl->epoch];
     struct mv best = MV_NONE, tried = MV_NONE;
     unsigned best_run = 0, run;
     int most = 0;
-    for (int i = 0; i < WAYS; i++) {
+    for (int i = 0; i < HASH_WAYS; i++) {
         if (b[i] >> 40 != (hash & 0xffffff) || !b[i])
             continue;
         struct place was = gl->moved[b[i] >> 28 & (EPOCHS - 1)];

@@ -12,6 +12,13 @@
 #define HASH_A UINT32_C(0x2c1b3c6d)
 #define HASH_B UINT32_C(0x85ebca6b)
 
+enum { HASH_WAYS = 4, HASH_STEP = 1 << 14 };
+
+static inline uint64_t *hash_bucket(uint64_t *table, int log2, uint32_t hash)
+{
+    return table + (size_t)HASH_WAYS * (hash * UINT32_C(2654435761) >> (32 - log2));
+}
+
 struct quant4 {
     int forward, offset, shift; /* as of quantize, for a 4x4 block */
     int scale;                  /* as of dequantize */
@@ -69,6 +76,12 @@ struct kernels {
      * from one row to the next, and made in the first. */
     void (*hash_row)(const uint8_t *p, ptrdiff_t stride, int n, bool first, uint32_t *column,
                      uint32_t *hash);
+    /* Enters n places beside each other into a table of 2^log2 buckets of HASH_WAYS, the newest first,
+     * by their hashes; not those of flat blocks, where hash is `flat` times the sample at p. An entry is
+     * hash << 40 | place; the first's place is given, the next ones' are HASH_STEP more each. The oldest
+     * goes, or of three with the same hash their oldest. */
+    void (*hash_enter)(uint64_t *table, int log2, const uint32_t *hash, const uint8_t *p,
+                       uint32_t flat, int n, uint64_t place);
     /* The steps between neighbours: Σ |x(i) - x(i-1)| along rows and columns of a block. */
     uint32_t (*activity)(const uint8_t *p, int stride, int n);
 };

@@ -258,6 +258,23 @@ static void K(hash_row)(const uint8_t *p, ptrdiff_t stride, int n, bool first, u
         hash[i] = hash[i] * (b2 * b2) + hash[i + 4];
 }
 
+#ifndef KERNELS_BY_HAND
+static void K(hash_enter)(uint64_t *table, int log2, const uint32_t *hash, const uint8_t *p,
+                          uint32_t flat, int n, uint64_t place)
+{
+    for (int i = 0; i < n; i++, place += HASH_STEP) {
+        if (hash[i] == flat * p[i])
+            continue;
+        uint64_t *b = hash_bucket(table, log2, hash[i]), tag = hash[i] & 0xffffff;
+        if (b[0] >> 40 != tag || b[1] >> 40 != tag || b[2] >> 40 != tag)
+            b[3] = b[2];
+        b[2] = b[1];
+        b[1] = b[0];
+        b[0] = tag << 40 | place;
+    }
+}
+#endif
+
 static uint32_t K(activity)(const uint8_t *p, int stride, int n)
 {
     uint32_t sum = 0;
@@ -362,6 +379,7 @@ static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \
         .quantize = K(quantize), .level_cost = K(level_cost), .dequantize = K(dequantize),         \
         .code4 = K(code4), .intra_sads = K(intra_sads), .level_steps = K(level_steps),             \
-        .anchors = K(anchors), .hash_row = K(hash_row), .activity = K(activity),                      \
+        .anchors = K(anchors), .hash_row = K(hash_row), .hash_enter = K(hash_enter),                   \
+        .activity = K(activity),                                                                   \
     }
 #endif

@@ -75,9 +75,8 @@ static void keep_unit(struct cu *to, const struct cu *cu)
 
 static void attempt(struct coder *c, struct cu *cu, struct trial *t)
 {
-    copy_unit(c, cu, &t->before, true);
     if (cu->inter)
-        cu_code_inter(c, cu);
+        cu_code_residual(c, cu);
     else
         cu_code_intra(c, cu);
     uint64_t cost = (c->lossless ? 0 : error_of(c, cu) * 4096) +
@@ -87,6 +86,24 @@ static void attempt(struct coder *c, struct cu *cu, struct trial *t)
         keep_unit(&t->best, cu);
         copy_unit(c, cu, &t->rec, false);
     }
+}
+
+/* With one transform of luma and with four; without loss they are the same but for one bit. */
+static void attempt_inter(struct coder *c, struct cu *cu, struct trial *t)
+{
+    struct samples predicted;
+    inter_code_vector(c, cu);
+    copy_unit(c, cu, &t->before, true);
+    cu_predict_inter(c, cu);
+    if (!c->lossless)
+        copy_unit(c, cu, &predicted, false);
+    cu->split = false;
+    attempt(c, cu, t);
+    if (c->lossless)
+        return;
+    copy_unit(c, cu, &predicted, true);
+    cu->split = true;
+    attempt(c, cu, t);
 }
 
 /* Of each quarter (4x4), what a vector's prediction differs by. */
@@ -126,11 +143,7 @@ static void attempt_halves(struct coder *c, struct cu *cu, struct trial *t)
         cu->parts = k ? PARTS_COLUMNS : PARTS_ROWS;
         cu->mv = best[k][0];
         cu->second = best[k][1];
-        inter_code_vector(c, cu);
-        for (int split = 0; split < 2; split++) {
-            cu->split = split;
-            attempt(c, cu, t);
-        }
+        attempt_inter(c, cu, t);
     }
     cu->parts = PARTS_ONE;
 }
@@ -143,11 +156,7 @@ void trial_code(struct coder *c, struct cu *cu)
     copy_unit(c, cu, &t.before, false);
     cu->inter = true;
     cu->nxn = false;
-    inter_code_vector(c, cu);
-    for (int split = 0; split < 2; split++) {
-        cu->split = split;
-        attempt(c, cu, &t);
-    }
+    attempt_inter(c, cu, &t);
     copy_unit(c, cu, &t.before, true);
     attempt_halves(c, cu, &t);
     cu->inter = false;

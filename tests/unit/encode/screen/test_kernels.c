@@ -135,12 +135,40 @@ static void check_hash(const struct kernels *k)
     }
 }
 
+/* What is entered stands first in its bucket, but what is flat; the rest is as the plain one's. */
+static void check_enter(const struct kernels *k)
+{
+    enum { LOG2 = 3, N = 40 };
+    static uint64_t mine[HASH_WAYS << LOG2], plain[HASH_WAYS << LOG2];
+    uint32_t hash[N], flat = HASH_A;
+    uint8_t p[N];
+    memset(mine, 0, sizeof mine);
+    memset(plain, 0, sizeof plain);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < N; i++) {
+            p[i] = (uint8_t)rng(256);
+            hash[i] = rng(5) ? (uint32_t)rng(9) * 77777777u : flat * p[i];
+        }
+        uint64_t place = (uint64_t)rng(1 << 20);
+        k->hash_enter(mine, LOG2, hash, p, flat, N, place);
+        kernels_plain.hash_enter(plain, LOG2, hash, p, flat, N, place);
+        assert_memory_equal(mine, plain, sizeof mine);
+        int i = N - 1;
+        while (i > 0 && hash[i] == flat * p[i])
+            i--;
+        assert_true(hash_bucket(mine, LOG2, hash[i])[0] ==
+                    ((uint64_t)(hash[i] & 0xffffff) << 40 | (place + (uint64_t)i * HASH_STEP)));
+    }
+}
+
 static void test_hash(void **state)
 {
     (void)state;
     for (int i = 0; i < 50; i++) {
         check_hash(&kernels_plain);
         check_hash(kernels_best());
+        check_enter(&kernels_plain);
+        check_enter(kernels_best());
     }
 }
 
