@@ -1,5 +1,6 @@
 """Films for browser_latency.py: 1920x1080 pictures of a scrolling terminal or of typing, each with its number in
-cells (cells.h) at the top left, encoded once, with a search that finds the scroll, by ffmpeg as HEVC, H.264 or VP8 with a key frame at the start alone."""
+cells (cells.h) at the top left, encoded once, with a key frame at the start alone: as HEVC by hevcast's encoder for screens
+or by x265, as H.264 or VP8 by ffmpeg, with a search that finds the scroll."""
 import os
 import struct
 import subprocess
@@ -8,6 +9,7 @@ import lib
 import numpy as np
 
 W, H, CELL, CELLS, LINE = 1920, 1080, 16, 48, 12
+FPS, KBPS = 30, 10000  # of hevcast's
 ENCODERS = {
     "hevc": ["-c:v", "libx265", "-preset", "superfast", "-tune", "zerolatency", "-x265-params",
              "crf=28:me=star:merange=57:bframes=0:keyint=-1:scenecut=0:repeat-headers=1:hrd=0:info=0:log-level=none", "-f", "hevc"],
@@ -81,17 +83,26 @@ def pictures(scene, count):
 
 
 def make(env, scene, kind, count):
-    """The path of the film; each film is made once in a run."""
+    """The path of the film; each film is made once in a run. kind: "screen", or one of ENCODERS."""
     lib.need("ffmpeg")
     path = os.path.join(env.tmp, f"{scene}.{kind}")
+    ours = kind == "screen"
+    out = ["-f", "rawvideo", "-"] if ours else [*ENCODERS[kind], path]
     ff = subprocess.Popen(["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{W}x{H}", "-r", "30", "-i", "-",
                            "-vf", "scale=out_color_matrix=bt709:out_range=tv", "-pix_fmt", "yuv420p", "-color_range", "tv", "-colorspace",
-                           "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", *ENCODERS[kind], path], stdin=subprocess.PIPE)
+                           "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", *out], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE if ours else None)
+    encoder = None
+    if ours:
+        with open(path, "wb") as f:
+            encoder = subprocess.Popen([lib.program("film_encode", "tests", "bench"), f"{W}x{H}", str(FPS), str(KBPS)], stdin=ff.stdout,
+                                       stdout=f)
+        ff.stdout.close()
     for p in pictures(scene, count):
         ff.stdin.write(p.tobytes())
     ff.stdin.close()
-    if ff.wait(300):
-        raise lib.Failed(f"ffmpeg cannot make {path}")
+    if ff.wait(300) or (encoder and encoder.wait(300)):
+        raise lib.Failed(f"{path} cannot be made")
     return path
 
 

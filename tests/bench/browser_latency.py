@@ -4,7 +4,8 @@
     browser_latency.py [--seconds S] [--rows NAME,…] [--browsers NAME,…] [--one-core] [--query QUERY] [--output FILE.json] [--check]
 
 A film of 1920x1080 pictures is made once (browser_film.py), each with its number in cells, and played by
-programs that encode nothing: hevcast (playback.c, on libhevcast) to the page behind its link, and GStreamer's
+programs that encode nothing: hevcast (playback.c, on libhevcast) to the page behind its link, as hevcast's encoder for screens made it,
+which `share` has for screens (the terminal at 30 fps also as x265 did, with deblocking: "of x265"), and GStreamer's
 webrtcbin (browser_peer.py) to a plain page with a <video>, with H.264 in Chromium and VP8 in Firefox, whose WebRTC here has
 no H.264. Both say when they handed each picture on. A script in the page reads the cells out of the canvas or the
 video at every animation frame, which costs both the same and rounds both to the display's 60 Hz; a number counts when it is seen
@@ -35,7 +36,7 @@ ROWS = {  # name: (scene, pictures a second)
 }
 PEER = {"chromium": "h264", "firefox": "ivf", "firefox-h265": "ivf"}
 PEER_NAME = {"h264": "H.264 <video>", "ivf": "VP8 <video>"}
-COUNT = 240
+COUNT = 420  # at 30 fps the film lasts for a measurement: no key frame in it
 
 READER = """
 window.seen = [];
@@ -215,15 +216,18 @@ def main():
             scene, fps = ROWS[row]
             rows[row] = {}
             for kind in a.browsers:
-                r = rows[row][kind] = {"hevcast": measure(env, kind, "hevcast", film(scene, "hevc"), fps, a)}
+                r = rows[row][kind] = {"hevcast": measure(env, kind, "hevcast", film(scene, "screen"), fps, a)}
                 print_row(row, kind, r["hevcast"].get("path", "hevcast"), r["hevcast"])
+                if row == "1080p30-terminal" and kind != "firefox-h265":
+                    r["hevcast-x265"] = measure(env, kind, "hevcast", film(scene, "hevc"), fps, a)
+                    print_row(row, kind, "the same, of x265", r["hevcast-x265"])
                 if kind != "firefox-h265":  # the same <video> as firefox's
                     r["video"] = measure(env, kind, "gstreamer", film(scene, PEER[kind]), fps, a)
                     print_row(row, kind, PEER_NAME[PEER[kind]], r["video"])
                 elif "firefox" in rows[row]:
                     r["video"] = rows[row]["firefox"]["video"]
         for kind in a.browsers if a.loads else []:
-            loads[kind] = first_pictures(env, kind, film("terminal", "hevc"), a)
+            loads[kind] = first_pictures(env, kind, film("terminal", "screen"), a)
             print(f"{kind}: first picture after {loads[kind]['cold']} ms cold, {loads[kind]['warm']} ms warm", flush=True)
         env.checks += 1
     missed = missed_goals(rows, loads)
