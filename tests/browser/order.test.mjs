@@ -5,6 +5,7 @@ import test from 'node:test';
 import {Order, parse, HEADER} from '../../web/static/order.js';
 import {codecString, nals} from '../../web/static/annexb.js';
 import {Backlog} from '../../web/static/backlog.js';
+import {Judge} from '../../web/static/judge.js';
 import {NativeWatch} from '../../web/static/native.js';
 import {Painter} from '../../web/static/paint.js';
 
@@ -264,4 +265,22 @@ test('a display that shows nothing does not hold a picture for long', async (t) 
   d.take(1033);
   for (let i = 0; i < 400 && d.on.length < 2; i++) await new Promise((resolve) => { setTimeout(resolve, 5); });
   assert.deepEqual(d.on, [1000, 1033]);
+});
+
+test('a decoder that is slow is changed for the other one, and back where that is slower still', () => {
+  const run = (judge, ms, n) => Array.from({length: n}, () => judge.took(ms)).filter((x) => x).length;
+  const quick = new Judge(60, 10);
+  assert.equal(run(quick, 30, 100), 0);
+  assert.equal(run(quick, 100, 10), 1, 'what was quick may become slow');
+  const better = new Judge(60, 10);
+  assert.equal(run(better, 130, 9), 0);
+  assert.equal(better.took(130), true);
+  assert.equal(run(better, 20, 100), 0);
+  assert.equal(run(better, 500, 100), 0, 'there is no third try');
+  const worse = new Judge(60, 10);
+  assert.equal(run(worse, 130, 10), 1);
+  assert.equal(run(worse, 200, 10), 1);
+  assert.equal(run(worse, 130, 100), 0);
+  const few = new Judge(60, 10);
+  assert.equal([...Array(4).fill(900), ...Array(6).fill(20)].filter((ms) => few.took(ms)).length, 0, 'a few that are slow');
 });

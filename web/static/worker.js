@@ -5,6 +5,7 @@
 // From the page: {begin: {path, draw, verify}}, {drawn: answer}, {canvas}, {paused: bool}, {reset: true}, {offset: ms},
 //                {reader: port} (reader.js: frames of the audio carrier)
 import {Backlog} from './backlog.js';
+import {Judge} from './judge.js';
 import {Order, parse} from './order.js';
 import {Screen, hasGpu} from './draw.js';
 import {WasmDecoder} from './wasm.js';
@@ -23,6 +24,7 @@ let screen = null, path = 'auto', way = '', verify = false, paused = false, veri
 let audio = null, gaps = 0; // of the audio carrier: what its reader said last
 let transformer = null, current = 0, over = 0, decoder = null, making = null;
 const queue = new Backlog();
+let judge = null, useWasm = false; // where both decoders are there
 let pumping = false;
 let sent = []; // to the page, which has not answered
 let late = null; // the newest picture, when the page has enough of them; valid until the next is decoded
@@ -64,14 +66,27 @@ function decodingFailed(error) {
   console.warn('hevcast: decoding failed:', error.message);
   const wasCodecs = decoder instanceof WebCodecsDecoder;
   dropDecoder();
-  if (wasCodecs && path === 'auto') path = 'wasm';
+  if (wasCodecs && path === 'auto') {
+    path = 'wasm';
+    judge = null;
+  }
+  startAgain();
+}
+
+// A picture was decoded in so long.
+function took(ms) {
+  if (!judge?.took(ms)) return;
+  useWasm = !useWasm;
+  console.info(`hevcast: decodes by ${useWasm ? 'WebAssembly' : 'WebCodecs'} from now on, which is quicker here`);
+  dropDecoder();
   startAgain();
 }
 
 // {decoder} as the path says, made when the first frame comes.
 async function makeDecoder() {
   const codecs = path === 'wasm' ? null : await webCodecsForHevc();
-  if (codecs) {
+  if (codecs && path === 'auto' && !verify) judge ??= new Judge();
+  if (codecs && !useWasm) {
     const made = new WebCodecsDecoder(codecs, (waiting) => needless(waiting + queue.length), readyToDraw, (picture, began) => {
       if (decoder !== made) return; // of a connection that has ended
       if (began) {
@@ -80,6 +95,7 @@ async function makeDecoder() {
       }
       made.gave = now();
       show(picture, began?.frame);
+      if (began) took(now() - began.at);
     }, (e) => {
       if (decoder === made) decodingFailed(e);
     }, () => {
@@ -221,8 +237,10 @@ function decodeOne(frame) {
     ended = now();
     show(needless(queue.length) ? null : picture, frame);
   });
-  count.decodeMs += (ended || now()) - began;
+  const ms = (ended || now()) - began;
+  count.decodeMs += ms;
   queue.took(now() - began, frame.key);
+  took(ms);
 }
 
 // arrived: at this worker, or at the reader.
