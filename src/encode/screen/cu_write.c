@@ -3,6 +3,7 @@
 #include "encode/screen/residual.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void cu_write_split(struct coder *c, int x, int y, int depth, bool split)
 {
@@ -196,9 +197,11 @@ static void remember(struct coder *c, const struct cu *cu)
             b.mode[i] = cu->mode[i];
     }
     int n = 1 << (cu->log2 - 3);
-    for (int y = 0; y < n; y++)
-        for (int x = 0; x < n; x++)
-            *coder_info(c, cu->x + 8 * x, cu->y + 8 * y) = b;
+    struct block_info *first = coder_info(c, cu->x, cu->y);
+    for (int x = 0; x < n; x++)
+        first[x] = b;
+    for (int y = 1; y < n; y++)
+        memcpy(first + (ptrdiff_t)y * c->g->w8, first, (size_t)n * sizeof b);
 }
 
 /* prediction_unit() 7.3.8.6 */

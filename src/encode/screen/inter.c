@@ -120,8 +120,7 @@ static void fetch(const struct coder *c, int plane, int x, int y, int w, int h, 
     int s = plane ? c->g->cshift : 0, pw = c->g->cw >> s, ph = c->g->ch >> s;
     if (x >= 0 && y >= 0 && x + w <= pw && y + h <= ph) {
         const uint8_t *p = frame_at(&c->ref, plane, x, y);
-        for (int j = 0; j < h; j++)
-            memcpy(dst + (ptrdiff_t)j * stride, p + (ptrdiff_t)j * c->ref.stride[plane], (size_t)w);
+        c->k->copy(p, c->ref.stride[plane], dst, stride, w, h);
         return;
     }
     for (int j = 0; j < h; j++) {

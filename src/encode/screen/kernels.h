@@ -41,6 +41,7 @@ struct kernels {
     unsigned (*equal8)(const uint8_t *a, ptrdiff_t sa, const uint8_t *b, ptrdiff_t sb, int unit);
     /* Of n pieces of `unit` samples (32 or 64) beside each other: differ[i] becomes 1 where they do. */
     void (*differ)(const uint8_t *a, const uint8_t *b, int unit, int n, uint8_t *differ);
+    void (*copy)(const uint8_t *from, ptrdiff_t sf, uint8_t *to, ptrdiff_t st, int w, int h);
     void (*subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res, int n);
     /* dst = clip(pred + res) */
     void (*add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst, int sd, int n);

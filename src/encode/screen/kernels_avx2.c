@@ -266,6 +266,32 @@ static void hand_differ(const uint8_t *a, const uint8_t *b, int unit, int n, uin
     }
 }
 
+INLINE void move32(const uint8_t *from, uint8_t *to)
+{
+    _mm256_storeu_si256((__m256i *)to, _mm256_loadu_si256((const __m256i *)from));
+}
+
+INLINE void move8(const uint8_t *from, uint8_t *to)
+{
+    memcpy(to, from, 8);
+}
+
+/* Mostly blocks: a call of memcpy for each row would take longer. */
+static void hand_copy(const uint8_t *from, ptrdiff_t sf, uint8_t *to, ptrdiff_t st, int w, int h)
+{
+    for (; h > 0; h--, from += sf, to += st) {
+        int x = 0;
+        for (; x + 32 <= w; x += 32)
+            move32(from + x, to + x);
+        for (; x + 8 <= w; x += 8)
+            move8(from + x, to + x);
+        for (; x + 4 <= w; x += 4)
+            memcpy(to + x, from + x, 4);
+        for (; x < w; x++)
+            to[x] = from[x];
+    }
+}
+
 static uint64_t hand_sse(const uint8_t *a, int sa, const uint8_t *b, int sb, int w, int h)
 {
     /* Eight lanes of pairs: at most 64 rows of 64 samples are 2^8 · 2^17. */
@@ -654,7 +680,7 @@ static uint32_t hand_activity(const uint8_t *p, int stride, int n)
 
 static const struct kernels table = {
     .sad = hand_sad, .sse = hand_sse, .equal = avx2_equal, .equal8 = hand_equal8,
-    .differ = hand_differ,
+    .differ = hand_differ, .copy = hand_copy,
     .subtract = avx2_subtract, .add = avx2_add,
     .dct = {hand_dct2, hand_dct3, hand_dct4, hand_dct5},
     .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},

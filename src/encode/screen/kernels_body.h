@@ -79,6 +79,12 @@ static void K(differ)(const uint8_t *a, const uint8_t *b, int unit, int n, uint8
         if (memcmp(a, b, (size_t)unit))
             differ[i] = 1;
 }
+
+static void K(copy)(const uint8_t *from, ptrdiff_t sf, uint8_t *to, ptrdiff_t st, int w, int h)
+{
+    for (; h > 0; h--, from += sf, to += st)
+        memcpy(to, from, (size_t)w);
+}
 #endif
 
 static void K(subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res,
@@ -373,7 +379,7 @@ static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
 
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
-        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), \
+        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), .copy = K(copy), \
         .subtract = K(subtract), .add = K(add),                                                    \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \

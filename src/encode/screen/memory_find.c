@@ -96,6 +96,9 @@ static bool is_flat(const struct frame *pic, int bx, int by)
     return true;
 }
 
+/* A row of blocks of which all are. */
+#define ALL_DIRTY UINT64_C(0x0101010101010101)
+
 /* Of n blocks beside each other from `at` on: a bit for each that is dirty and has no match. */
 static unsigned open_bits(const uint8_t *dirty, const block_match *match, int at, int n)
 {
@@ -128,6 +131,13 @@ static int sample(const struct memory *m, const struct frame *pic, const uint8_t
     for (int by = 0; by < m->g->height / 8; by++)
         for (int bx = 0; bx < w; bx += MAP_TILE) {
             int n = w - bx < MAP_TILE ? w - bx : MAP_TILE, at = by * m->g->w8 + bx;
+            uint64_t changed = map_row(dirty + at, n);
+            if (!changed)
+                continue;
+            if (changed == ALL_DIRTY && !match && !m->any_found && due + MAP_TILE < step) {
+                due += MAP_TILE;
+                continue;
+            }
             unsigned bits = open_bits(dirty, match, at, n);
             int open = count_bits(bits);
             if (!m->any_found && due + open < step) {

@@ -94,82 +94,82 @@ static void put_off(const struct rows_job *job, const struct geometry *g, int t)
     job->todo[t] = 0;
 }
 
-/* How exact a block is that was moved by a vector: as what it moved from. -1: nobody knows. */
-static int moved_inexact(const struct rows_job *job, struct mv mv, int bx, int by)
+enum { SEE = 255 }; /* of a block's exactness: nobody knows, its samples are to be compared */
+
+/* How exact the blocks of a row are (n from (bx, by) on) that were moved by a vector: as what they
+ * moved from. `which`: those that were; of others nothing is said. */
+static void moved_inexact(const struct rows_job *job, struct mv mv, int bx, int by, int n,
+                          unsigned which, uint8_t out[MAP_TILE])
 {
     const struct geometry *g = job->coder->g;
-    int x = bx * 8 + (mv.x >> 2), y = by * 8 + (mv.y >> 2), most = 0;
-    /* Chroma is interpolated, or what lies beyond the picture's edge is not repeated. */
-    if ((g->cshift && ((x | y) & 1)) || (bx + 1) * 8 > g->width || (by + 1) * 8 > g->height)
-        return -1;
-    for (int j = y >> 3; j <= (y + 7) >> 3; j++)
-        for (int i = x >> 3; i <= (x + 7) >> 3; i++) {
-            int inexact = job->before[j * g->w8 + i];
-            most = inexact > most ? inexact : most;
-        }
-    return most;
-}
-
-/* How exact a block is now: a QP, 0, or -1: that is to be seen. */
-static int block_inexact(const struct rows_job *job, int t, int bx, int by, int qp)
-{
-    const struct coder *c = job->coder;
-    int at = by * c->g->w8 + bx;
-    block_match match = job->match[at];
-    if (!match)
-        return qp == RATE_LOSSLESS ? 0 : -1;
-    /* One of several ways that are open is taken, together with the blocks beside it. */
-    int inexact = match & MATCH_KEEP ? job->before[at] : -2;
-    for (unsigned bits = match & ~(unsigned)MATCH_KEEP; bits; bits &= bits - 1) {
-        struct mv mv = c->vectors[__builtin_ctz(bits) - 1];
-        int now = mv.ref ? dpb_tile_inexact(c->memory[mv.ref]->tile[t], 8 * (by & 7) + (bx & 7))
-                         : moved_inexact(job, mv, bx, by);
-        if (inexact != -2 && inexact != now)
-            return -1;
-        inexact = now;
-    }
-    return inexact;
-}
-
-static void settle_row(const struct rows_job *job, const struct coder *c, int t, struct rect r,
-                       int by, int qp)
-{
-    unsigned exact = 0;
-    bool seen = false;
-    for (int i = 0; i < r.w; i++) {
-        int at = by * c->g->w8 + r.x + i, now = block_inexact(job, t, r.x + i, by, qp);
-        if (now < 0 && !seen) {
-            exact = damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w);
-            seen = true;
-        }
-        if (now < 0)
-            now = exact >> i & 1 ? 0 : qp ? qp : 1;
-        job->inexact[at] = (uint8_t)now;
-    }
-}
-
-/* The same of a row that was moved as a whole, most rows of a scroll. false: it was not. */
-static bool settle_moved(const struct rows_job *job, struct rect r, int by, uint64_t match,
-                         uint64_t ones)
-{
-    const struct geometry *g = job->coder->g;
-    unsigned bit = match & 0xff;
-    if (bit <= MATCH_KEEP || bit & (bit - 1) || match != bit * ones)
-        return false;
-    struct mv mv = job->coder->vectors[__builtin_ctz(bit) - 1];
-    int x = r.x * 8 + (mv.x >> 2), y = by * 8 + (mv.y >> 2), next = (x & 7) != 0;
-    if (mv.ref || (g->cshift && ((x | y) & 1)) || (r.x + r.w) * 8 > g->width ||
-        (by + 1) * 8 > g->height)
-        return false;
+    int x = bx * 8 + (mv.x >> 2), y = by * 8 + (mv.y >> 2), next = (x & 7) != 0;
     const uint8_t *a = job->before + (y >> 3) * g->w8 + (x >> 3);
     const uint8_t *b = job->before + ((y + 7) >> 3) * g->w8 + (x >> 3);
-    uint8_t *to = job->inexact + by * g->w8 + r.x;
-    for (int i = 0; i < r.w; i++) {
+    /* Chroma is interpolated, or what lies beyond the picture's edge is not repeated. */
+    if ((g->cshift && ((x | y) & 1)) || (bx + n) * 8 > g->width || (by + 1) * 8 > g->height) {
+        memset(out, SEE, MAP_TILE);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        if (which != 0xff && !(which >> i & 1))
+            continue;
         uint8_t upper = a[i] > a[i + next] ? a[i] : a[i + next];
         uint8_t lower = b[i] > b[i + next] ? b[i] : b[i + next];
-        to[i] = upper > lower ? upper : lower;
+        out[i] = upper > lower ? upper : lower;
     }
-    return true;
+}
+
+/* How exact the blocks are by one of the ways that are open to them: bit k of their match. */
+static void way_inexact(const struct rows_job *job, int t, struct rect r, int by, int k,
+                        unsigned which, uint8_t out[MAP_TILE])
+{
+    const struct coder *c = job->coder;
+    if (k == 0) {
+        memcpy(out, job->before + by * c->g->w8 + r.x, (size_t)r.w);
+        return;
+    }
+    struct mv mv = c->vectors[k - 1];
+    if (!mv.ref) {
+        moved_inexact(job, mv, r.x, by, r.w, which, out);
+        return;
+    }
+    const struct dpb_tile *tile = c->memory[mv.ref]->tile[t];
+    if (tile->exact)
+        memset(out, 0, MAP_TILE);
+    else
+        memcpy(out, tile->inexact + 8 * (by & 7), MAP_TILE);
+}
+
+/* Of several ways that are open to a block one is taken, together with the blocks beside it: where
+ * they are not equally exact its samples tell. */
+static void settle_row(const struct rows_job *job, const struct coder *c, int t, struct rect r,
+                       int by, int qp, uint64_t match)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint8_t *to = job->inexact + by * c->g->w8 + r.x, now[MAP_TILE], way[MAP_TILE] = {0};
+    unsigned decided = 0;
+    memset(now, qp == RATE_LOSSLESS ? 0 : SEE, sizeof now);
+    for (int k = 0; k < 8; k++) {
+        unsigned which = map_bits(match & ones << k);
+        if (!which)
+            continue;
+        way_inexact(job, t, r, by, k, which, way);
+        for (unsigned left = which & decided; left; left &= left - 1) {
+            int i = __builtin_ctz(left);
+            way[i] = now[i] != way[i] ? SEE : way[i];
+        }
+        for (int i = 0; i < MAP_TILE; i++)
+            now[i] = which >> i & 1 ? way[i] : now[i];
+        decided |= which;
+    }
+    unsigned see = map_bits(~map_row(now, MAP_TILE)) ^ 0xff; /* SEE is all ones */
+    see &= (1u << r.w) - 1;
+    unsigned exact = see ? damage_map_equal_row(c->g, c->k, &c->rec, &c->src, r.x, by, r.w) : 0;
+    for (; see; see &= see - 1) {
+        int i = __builtin_ctz(see);
+        now[i] = exact >> i & 1 ? 0 : (uint8_t)(qp ? qp : 1);
+    }
+    memcpy(to, now, (size_t)r.w);
 }
 
 /* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
@@ -179,8 +179,8 @@ static void settle(const struct rows_job *job, const struct coder *c, int t, int
     uint64_t ones = UINT64_C(0x0101010101010101) >> (64 - 8 * r.w);
     for (int by = r.y; by < r.y + r.h && !job->given[t]; by++) {
         uint64_t match = map_row(job->match + by * c->g->w8 + r.x, r.w);
-        if (match != MATCH_KEEP * ones && !settle_moved(job, r, by, match, ones))
-            settle_row(job, c, t, r, by, qp);
+        if (match != MATCH_KEEP * ones)
+            settle_row(job, c, t, r, by, qp, match);
     }
     put_off(job, c->g, t);
     dpb_wrote(job->dpb, t);

@@ -281,6 +281,23 @@ static void check_differ(const struct kernels *a)
     }
 }
 
+/* Blocks of any width, and not a sample beside them. */
+static void check_copy(const struct kernels *a)
+{
+    static uint8_t from[80 * 9], to[80 * 9], want[80 * 9];
+    for (int i = 0; i < 200; i++) {
+        int w = 1 + rng(70), h = 1 + rng(8), x = rng(80 - w);
+        for (int j = 0; j < (int)sizeof from; j++) {
+            from[j] = (uint8_t)rng(256);
+            to[j] = want[j] = (uint8_t)rng(256);
+        }
+        for (int y = 0; y < h; y++)
+            memcpy(want + y * 80 + x, from + y * 80 + x, (size_t)w);
+        a->copy(from + x, 80, to + x, 80, w, h);
+        assert_memory_equal(to, want, sizeof to);
+    }
+}
+
 static void check_all(const struct kernels *a)
 {
     if (!a)
@@ -288,6 +305,7 @@ static void check_all(const struct kernels *a)
     check_as_plain(a);
     check_small_blocks(a);
     check_differ(a);
+    check_copy(a);
 }
 
 static void test_sse4_is_plain(void **state)
