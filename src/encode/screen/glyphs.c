@@ -2,6 +2,7 @@
 
 #include "encode/screen/chroma.h"
 #include "encode/screen/damage_map.h"
+#include "encode/screen/map.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct glyphs {
     uint8_t *pending;         /* owns; places that begin in this block are not in the table: 2: new */
     uint8_t *before;          /* owns; the same of the picture before, while the next is made */
     int *in_row, n_pending;   /* owns; how many of a row of blocks are pending; of all */
+    bool *new_in_row;         /* owns; it may have new ones */
     int cursor;
     struct mv *found;         /* owns */
     int *at;                  /* owns; the blocks that were found */
@@ -51,12 +53,13 @@ struct glyphs *glyphs_new(const struct geometry *g, const struct kernels *k)
     gl->pending = calloc(blocks, 1);
     gl->before = malloc(blocks);
     gl->in_row = calloc((size_t)g->h8, sizeof gl->in_row[0]);
+    gl->new_in_row = calloc((size_t)g->h8, sizeof gl->new_in_row[0]);
     gl->found = malloc(blocks * sizeof gl->found[0]);
     gl->at = malloc(blocks * sizeof gl->at[0]);
     gl->column = calloc(row, sizeof gl->column[0]);
     gl->hash = calloc(row, sizeof gl->hash[0]);
-    if (!gl->slot || !gl->pending || !gl->before || !gl->in_row || !gl->found || !gl->at ||
-        !gl->column || !gl->hash) {
+    if (!gl->slot || !gl->pending || !gl->before || !gl->in_row || !gl->new_in_row || !gl->found ||
+        !gl->at || !gl->column || !gl->hash) {
         glyphs_free(&gl);
         return NULL;
     }
@@ -78,6 +81,7 @@ void glyphs_free(struct glyphs **gl)
     free((*gl)->pending);
     free((*gl)->before);
     free((*gl)->in_row);
+    free((*gl)->new_in_row);
     free((*gl)->found);
     free((*gl)->at);
     free((*gl)->column);
@@ -117,7 +121,9 @@ static void learn(struct glyphs *gl, const struct frame *src, int most, uint8_t 
     for (int row = 0; row < g->h8 && most > 0 && gl->n_pending > 0; row++) {
         int by = (gl->cursor + row) % g->h8;
         uint8_t *p = gl->pending + by * g->w8;
-        for (int bx = gl->in_row[by] ? 0 : g->w8, end; bx < g->w8; bx = end + 1) {
+        bool none = least == 2 ? !gl->new_in_row[by] : !gl->in_row[by];
+        gl->new_in_row[by] = false;
+        for (int bx = none ? g->w8 : 0, end; bx < g->w8; bx = end + 1) {
             for (end = bx; end < g->w8 && p[end] >= least; end++)
                 p[end] = 0;
             if (end == bx)
@@ -145,6 +151,7 @@ static void set_pending(struct glyphs *gl, int bx, int by, uint8_t what)
     uint8_t *p = &gl->pending[by * gl->g->w8 + bx];
     int more = (what != 0) - (*p != 0);
     *p = what;
+    gl->new_in_row[by] |= what == 2;
     gl->in_row[by] += more;
     gl->n_pending += more;
 }
@@ -167,37 +174,48 @@ void glyphs_changed(struct glyphs *gl, const uint8_t *dirty)
                 mark(gl, bx, by, 1);
 }
 
-/* Of what moved by v to this block: was a part not in the table? */
-static bool was_pending(const struct glyphs *gl, int bx, int by, struct mv v)
+/* Of what moved by v to n blocks beside each other: of which was a part not in the table? A bit each. */
+static unsigned was_pending(const struct glyphs *gl, int bx, int by, int n, struct mv v)
 {
-    int x = bx * 8 + (v.x >> 2), y = by * 8 + (v.y >> 2);
-    for (int j = y >> 3; j <= (y + 7) >> 3; j++)
-        for (int i = x >> 3; i <= (x + 7) >> 3; i++)
-            if (i < 0 || j < 0 || i >= gl->g->w8 || j >= gl->g->h8 ||
-                gl->before[j * gl->g->w8 + i])
-                return true;
-    return false;
-}
-
-/* The blocks of a tree block. */
-static struct rect blocks_of(const struct geometry *g, int t)
-{
-    struct rect r = {t % g->ctb_cols * 8, t / g->ctb_cols * 8, 8, 8};
-    return rect_intersect(r, (struct rect){0, 0, g->w8, g->h8});
+    const struct geometry *g = gl->g;
+    int x = bx * 8 + (v.x >> 2), y = by * 8 + (v.y >> 2), first = x >> 3, more = (x & 7) != 0;
+    uint64_t any = 0;
+    for (int j = y >> 3; j <= (y + 7) >> 3; j++) {
+        if (j < 0 || j >= g->h8 || first < 0 || first + n + more > g->w8)
+            return 0xff; /* not all of it; as a whole is near enough */
+        const uint8_t *p = gl->before + j * g->w8 + first;
+        any |= map_row(p, n);
+        if (more)
+            any |= map_row(p + 1, n);
+    }
+    return map_bits(any);
 }
 
 /* What follows the main motion is in the table if it was. */
-static void follow_block(struct glyphs *gl, const struct glyphs_job *job, int bx, int by, bool any)
+static void follow_row(struct glyphs *gl, const struct glyphs_job *job, struct rect r, int by, bool any)
 {
-    int at = by * gl->g->w8 + bx;
-    if (!job->dirty[at])
+    int at = by * gl->g->w8 + r.x;
+    uint64_t match = map_row(job->match + at, r.w), pending = map_row(gl->pending + at, r.w);
+    unsigned dirty = map_bits(map_row(job->dirty + at, r.w)), new = dirty & ~map_bits(match);
+    unsigned main = 0, again = dirty & ~new;
+    if (job->n_vectors && !job->vectors[0].ref) {
+        main = again & map_bits(match & UINT64_C(0x0202020202020202));
+        again &= ~main;
+    }
+    for (; new; new &= new - 1)
+        mark(gl, r.x + __builtin_ctz(new), by, 2);
+    for (; again; again &= again - 1)
+        mark(gl, r.x + __builtin_ctz(again), by, 1);
+    if (!any || !main)
         return;
-    if (!job->match[at])
-        mark(gl, bx, by, 2);
-    else if (!job->n_vectors || job->vectors[0].ref || !(job->match[at] & 2))
-        mark(gl, bx, by, 1);
-    else if (any && gl->pending[at] < 2) /* else it is one that is beside a new one */
-        set_pending(gl, bx, by, was_pending(gl, bx, by, job->vectors[0]));
+    unsigned was = was_pending(gl, r.x, by, r.w, job->vectors[0]);
+    /* Those at 2 are beside a new one. */
+    main &= (was ^ map_bits(pending)) & ~map_bits(pending & UINT64_C(0x0202020202020202));
+    for (; main; main &= main - 1) {
+        int i = __builtin_ctz(main);
+        if (gl->pending[at + i] < 2)
+            set_pending(gl, r.x + i, by, was >> i & 1);
+    }
 }
 
 /* From the picture before to the new one. */
@@ -208,10 +226,9 @@ static void follow(struct glyphs *gl, const struct glyphs_job *job)
     if (any)
         memcpy(gl->before, gl->pending, (size_t)g->w8 * (size_t)g->h8);
     for (int t = g->ctb_cols * g->ctb_rows - 1; t >= 0; t--) {
-        struct rect r = blocks_of(g, t);
+        struct rect r = map_tile(g, t);
         for (int by = r.y + r.h - 1; job->todo[t] && by >= r.y; by--)
-            for (int bx = r.x + r.w - 1; bx >= r.x; bx--)
-                follow_block(gl, job, bx, by, any);
+            follow_row(gl, job, r, by, any);
     }
     if (!moved)
         return;
@@ -381,13 +398,15 @@ int glyphs_find(struct glyphs *gl, const struct glyphs_job *job)
         learn(gl, job->src, LEARN_OLD, 1);
     }
     for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
-        struct rect r = blocks_of(g, t);
-        for (int by = r.y; job->todo[t] && by < r.y + r.h; by++)
-            for (int bx = r.x; bx < r.x + r.w; bx++) {
-                int at = by * g->w8 + bx;
-                if (job->dirty[at] && !job->match[at] && gl->found[at].ref == MV_NONE_REF)
-                    find_block(gl, job, bx, by);
-            }
+        struct rect r = map_tile(g, t);
+        for (int by = r.y; job->todo[t] && by < r.y + r.h; by++) {
+            int at = by * g->w8 + r.x;
+            unsigned new = map_bits(map_row(job->dirty + at, r.w)) &
+                           ~map_bits(map_row(job->match + at, r.w));
+            for (; new; new &= new - 1)
+                if (gl->found[at + __builtin_ctz(new)].ref == MV_NONE_REF)
+                    find_block(gl, job, r.x + __builtin_ctz(new), by);
+        }
     }
     follow(gl, job);
     return gl->n_found;
