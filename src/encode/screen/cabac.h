@@ -112,6 +112,24 @@ CABAC_INLINE void run_bin(struct cabac_run *r, int ctx, int bin)
     run_shift(r, n);
 }
 
+/* The same for a bin that is nearly always what is likely: faster then, slower else. */
+CABAC_INLINE void run_likely(struct cabac_run *r, int ctx, int bin)
+{
+    unsigned s = r->c->state[ctx];
+    uint32_t mps = r->range - (cabac_range_lps[s >> 1] >> (r->range >> 3 & 24) & 0xff);
+    if ((s & 1) != (unsigned)bin) {
+        run_bin(r, ctx, bin);
+        return;
+    }
+    r->c->state[ctx] = cabac_next[s][0];
+    r->range = mps;
+    if (mps < 256) {
+        r->range = mps << 1;
+        r->low <<= 1;
+        run_shift(r, 1);
+    }
+}
+
 /* n of at most 16 bypass bins, the first in the highest bit. */
 CABAC_INLINE void run_bypass(struct cabac_run *r, uint32_t bins, int n)
 {

@@ -280,9 +280,9 @@ void cu_write_kept(struct coder *c, int x, int y, int log2)
         deeper += coder_info(c, x, y - 1)->depth > depth;
     struct cabac_run r = cabac_run(&c->cabac);
     if (log2 > 3)
-        run_bin(&r, CTX_SPLIT_CU + deeper, 0);
-    run_bin(&r, CTX_BYPASS, 0);
-    run_bin(&r, CTX_SKIP + skipped, 1);
-    run_bin(&r, CTX_MERGE_IDX, 0);
+        run_likely(&r, CTX_SPLIT_CU + deeper, 0);
+    run_likely(&r, CTX_BYPASS, 0);
+    run_likely(&r, CTX_SKIP + skipped, 1);
+    run_likely(&r, CTX_MERGE_IDX, 0);
     cabac_run_end(&r);
 }

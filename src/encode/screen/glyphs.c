@@ -11,7 +11,8 @@ enum {
     BUCKETS_LOG2 = 16,
     EPOCHS = 4096,        /* main motions that are known; then the table is begun anew */
     LEARN_NEW = 3072,     /* blocks that go into the table at most in a picture: those just coded, */
-    LEARN_OLD = 384,      /* others */
+    LEARN_OLD = 384,      /* others, */
+    LEARN_EACH = 8,       /* so many for each block that is looked for */
     RUN_COLUMNS = 8,
     BLOCK_BITS = 20,      /* what a block saves that comes along with a vector */
 };
@@ -165,12 +166,31 @@ static void mark(struct glyphs *gl, int bx, int by, uint8_t what)
                 set_pending(gl, x, y, what);
 }
 
+/* mark(…, 1) of all blocks of r. */
+static void mark_all(struct glyphs *gl, struct rect r)
+{
+    for (int y = r.y - (r.y > 0); y < r.y + r.h; y++) {
+        uint8_t *p = gl->pending + y * gl->g->w8;
+        int more = 0;
+        for (int x = r.x - (r.x > 0); x < r.x + r.w; x++) {
+            more += !p[x];
+            p[x] = p[x] ? p[x] : 1;
+        }
+        gl->in_row[y] += more;
+        gl->n_pending += more;
+    }
+}
+
 void glyphs_changed(struct glyphs *gl, const uint8_t *dirty)
 {
     const struct geometry *g = gl->g;
+    if (!dirty) {
+        mark_all(gl, (struct rect){0, 0, g->w8, g->h8});
+        return;
+    }
     for (int by = 0; by < g->h8; by++)
         for (int bx = 0; bx < g->w8; bx++)
-            if (!dirty || dirty[by * g->w8 + bx])
+            if (dirty[by * g->w8 + bx])
                 mark(gl, bx, by, 1);
 }
 
@@ -218,6 +238,17 @@ static void follow_row(struct glyphs *gl, const struct glyphs_job *job, struct r
     }
 }
 
+/* Has all of a tree block changed, without anything in it that is new? */
+static bool all_came(const struct glyphs *gl, const struct glyphs_job *job, struct rect r)
+{
+    uint64_t all = UINT64_MAX, ones = UINT64_C(0x0101010101010101) >> (64 - 8 * r.w);
+    for (int by = r.y; by < r.y + r.h; by++) {
+        int at = by * gl->g->w8 + r.x;
+        all &= map_ones(map_row(job->dirty + at, r.w)) & map_ones(map_row(job->match + at, r.w));
+    }
+    return all == ones;
+}
+
 /* From the picture before to the new one. */
 static void follow(struct glyphs *gl, const struct glyphs_job *job)
 {
@@ -226,8 +257,14 @@ static void follow(struct glyphs *gl, const struct glyphs_job *job)
     if (any)
         memcpy(gl->before, gl->pending, (size_t)g->w8 * (size_t)g->h8);
     for (int t = g->ctb_cols * g->ctb_rows - 1; t >= 0; t--) {
+        if (!job->todo[t])
+            continue;
         struct rect r = map_tile(g, t);
-        for (int by = r.y + r.h - 1; job->todo[t] && by >= r.y; by--)
+        if (!moved && all_came(gl, job, r)) {
+            mark_all(gl, r);
+            continue;
+        }
+        for (int by = r.y + r.h - 1; by >= r.y; by--)
             follow_row(gl, job, r, by, any);
     }
     if (!moved)
@@ -387,26 +424,48 @@ static void find_block(struct glyphs *gl, const struct glyphs_job *job, int bx, 
         look_up(gl, job, bx, by, hash[0], near);
 }
 
+/* Of a row of a tree block: those to look for. */
+static unsigned new_bits(const struct glyphs *gl, const struct glyphs_job *job, struct rect r, int by)
+{
+    int at = by * gl->g->w8 + r.x;
+    unsigned dirty = map_bits(map_row(job->dirty + at, r.w));
+    return dirty ? dirty & ~map_bits(map_row(job->match + at, r.w)) : 0;
+}
+
+static int count_new(const struct glyphs *gl, const struct glyphs_job *job)
+{
+    int count = 0;
+    for (int t = 0; t < gl->g->ctb_cols * gl->g->ctb_rows; t++) {
+        if (!job->todo[t])
+            continue;
+        struct rect r = map_tile(gl->g, t);
+        for (int by = r.y; by < r.y + r.h; by++)
+            count += __builtin_popcount(new_bits(gl, job, r, by));
+    }
+    return count;
+}
+
 int glyphs_find(struct glyphs *gl, const struct glyphs_job *job)
 {
     const struct geometry *g = gl->g;
     for (int i = 0; i < gl->n_found; i++)
         gl->found[gl->at[i]] = MV_NONE;
     gl->n_found = 0;
-    if (gl->n_pending > 0) {
+    int count = count_new(gl, job);
+    if (gl->n_pending > 0 && count > 0) {
         learn(gl, job->src, LEARN_NEW, 2);
-        learn(gl, job->src, LEARN_OLD, 1);
+        learn(gl, job->src, count < LEARN_OLD / LEARN_EACH ? count * LEARN_EACH : LEARN_OLD, 1);
     }
-    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
+    for (int t = 0; t < g->ctb_cols * g->ctb_rows && count > 0; t++) {
+        if (!job->todo[t])
+            continue;
         struct rect r = map_tile(g, t);
-        for (int by = r.y; job->todo[t] && by < r.y + r.h; by++) {
-            int at = by * g->w8 + r.x;
-            unsigned new = map_bits(map_row(job->dirty + at, r.w)) &
-                           ~map_bits(map_row(job->match + at, r.w));
-            for (; new; new &= new - 1)
-                if (gl->found[at + __builtin_ctz(new)].ref == MV_NONE_REF)
-                    find_block(gl, job, r.x + __builtin_ctz(new), by);
-        }
+        for (int by = r.y; by < r.y + r.h; by++)
+            for (unsigned new = new_bits(gl, job, r, by); new; new &= new - 1) {
+                int bx = r.x + __builtin_ctz(new);
+                if (gl->found[by * g->w8 + bx].ref == MV_NONE_REF)
+                    find_block(gl, job, bx, by);
+            }
     }
     follow(gl, job);
     return gl->n_found;

@@ -425,8 +425,10 @@ void memory_match(struct memory *m, struct coder *c, block_match *match, const u
     int most, best;
     m->changed = 0;
     for (int t = 0; t < m->g->ctb_cols * m->g->ctb_rows; t++) {
+        if (!todo[t])
+            continue;
         struct rect r = map_tile(m->g, t);
-        for (int by = r.y; todo[t] && by < r.y + r.h; by++)
+        for (int by = r.y; by < r.y + r.h; by++)
             m->changed += count_bits(open_bits(dirty, match, by * m->g->w8 + r.x, r.w));
     }
     for (int i = 0; i < REFS_AT_ONCE && m->dpb.n > 1 && m->changed >= REF_BLOCKS_MIN; i++) {

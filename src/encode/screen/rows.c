@@ -28,6 +28,7 @@ struct row {
     struct coder coder; /* owns its cabac's memory */
     uint8_t sync[CTX_COUNT]; /* after two tree blocks, for the row below */
     int qp;
+    int more_inexact; /* as in rows_result */
     atomic_int done; /* tree blocks */
 };
 
@@ -172,8 +173,9 @@ static void settle_row(const struct rows_job *job, const struct coder *c, int t,
     memcpy(to, now, (size_t)r.w);
 }
 
-/* After a tree block: which of its blocks are exact now; the maps as the next picture wants them */
-static void settle(const struct rows_job *job, const struct coder *c, int t, int qp)
+/* After a tree block: which of its blocks are exact now, and how many more are not than before; the maps
+ * as the next picture wants them. */
+static int settle(const struct rows_job *job, const struct coder *c, int t, int qp)
 {
     struct rect r = map_tile(c->g, t);
     uint64_t ones = UINT64_C(0x0101010101010101) >> (64 - 8 * r.w);
@@ -182,8 +184,13 @@ static void settle(const struct rows_job *job, const struct coder *c, int t, int
         if (match != MATCH_KEEP * ones)
             settle_row(job, c, t, r, by, qp, match);
     }
+    int more = 0;
+    for (int at = r.y * c->g->w8 + r.x; at < (r.y + r.h) * c->g->w8; at += c->g->w8)
+        more += map_count(map_row(job->inexact + at, r.w)) -
+                map_count(map_row(job->before + at, r.w));
     put_off(job, c->g, t);
     dpb_wrote(job->dpb, t);
+    return more;
 }
 
 /* A tree block's share of the work is added to what is done in its row. */
@@ -299,7 +306,7 @@ static void code_block(struct rows *r, struct row *row, int x, int y, struct spe
         spend(job, r->g, m, t, row->qp);
     c->lossless = row->qp == RATE_LOSSLESS;
     ctu_code(c, x, y, c->lossless ? c->qp_before : row->qp);
-    settle(job, c, t, row->qp);
+    row->more_inexact += settle(job, c, t, row->qp);
 }
 
 /* Sleeps until the row above is two tree blocks ahead, or at its end. */
@@ -405,8 +412,10 @@ bool rows_code(struct rows *r, const struct rows_job *job, struct rows_result *o
     r->n = worth_sharing(r) ? rows : 1;
     r->shared = r->n > 1 && pool_threads(r->pool) > 1;
     atomic_store(&r->failed, false);
-    for (int i = 0; i < r->n; i++)
+    for (int i = 0; i < r->n; i++) {
         atomic_store(&r->row[i].done, 0);
+        r->row[i].more_inexact = 0;
+    }
     if (r->shared)
         pool_run(r->pool, pool_threads(r->pool), rows, code_row, r);
     for (int y = 0; y < rows && !r->shared; y++)
@@ -420,6 +429,7 @@ bool rows_code(struct rows *r, const struct rows_job *job, struct rows_result *o
         const struct cabac *c = &r->row[i].coder.cabac;
         r->streams[i] = (struct substream){c->data, c->len};
         out->bytes += c->len;
+        out->more_inexact += r->row[i].more_inexact;
     }
     return true;
 }

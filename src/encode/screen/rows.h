@@ -32,6 +32,7 @@ struct rows_result {
     int qp;           /* of what was coded last */
     double estimated; /* bytes, of what was coded at its QPs */
     size_t bytes;
+    int more_inexact; /* blocks than before */
 };
 
 struct rows;

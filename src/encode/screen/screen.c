@@ -164,13 +164,14 @@ static int screen_open(struct encoder **out, const struct encoder_config *config
     return 0;
 }
 
-/* Marks the tree blocks that hold dirty blocks. */
-static void mark_todo(struct screen *s)
+/* Marks the tree blocks that hold dirty blocks; none is outside this area. */
+static void mark_todo(struct screen *s, struct rect area)
 {
     const struct geometry *g = &s->g;
-    for (int by = 0; by < g->h8; by++) {
+    for (int by = area.y / 8; by < (area.y + area.h + 7) / 8; by++) {
         uint8_t *todo = s->todo + by / MAP_TILE * g->ctb_cols;
-        for (int bx = 0; bx < g->w8; bx += MAP_TILE)
+        int end = (area.x + area.w + 7) / 8;
+        for (int bx = area.x / DPB_TILE * MAP_TILE; bx < end; bx += MAP_TILE)
             if (map_row(s->dirty + by * g->w8 + bx, map_width(g, bx)))
                 todo[bx / MAP_TILE] = 1;
     }
@@ -332,11 +333,13 @@ static void find_glyphs(struct screen *s, const struct frame *pic)
 }
 
 /* How each block that changed can be had. false: nothing is to be sent. */
-static bool plan_change(struct screen *s, const struct frame *pic, int count, bool key, bool repair)
+static bool plan_change(struct screen *s, const struct frame *pic, const struct damage *damage,
+                        int count, bool key, bool repair)
 {
+    struct rect all = {0, 0, s->g.width, s->g.height};
     if (!count)
         return repair;
-    mark_todo(s);
+    mark_todo(s, key || repair ? all : rect_intersect(damage_bounds(damage), all));
     memory_search(&s->memory, pic, s->dirty, s->todo, NULL);
     /* What is on the screen again was not moved there. */
     if (!key && !repair && count >= MOVED_BLOCKS_MIN &&
@@ -415,6 +418,7 @@ static int code_picture(struct screen *s, int qp, size_t budget,
     if (!rows_code(s->rows, &job, &done))
         return error_set(ERR_MEMORY, "out of memory for a picture");
     rate_learn(&s->rate, done.qp, work->refine, done.estimated, done.bytes);
+    s->n_inexact += done.more_inexact;
     return 0;
 }
 
@@ -436,19 +440,21 @@ static int write_unit(struct screen *s, bool key, int qp, struct access_unit *au
     return 0;
 }
 
-/* Makes ready for coding what was planned. */
-static bool begin(struct screen *s, int64_t pts_us)
-{
-    struct dpb_now now = {&s->src, s->inexact};
-    memcpy(s->inexact_before, s->inexact, (size_t)s->g.w8 * (size_t)s->g.h8);
-    return memory_begin(&s->memory, &s->coder, &now, s->match, s->todo, s->moved, pts_us);
-}
-
 static void count_inexact(struct screen *s)
 {
     s->n_inexact = 0;
     for (int i = 0, n = s->g.w8 * s->g.h8; i < n; i += MAP_TILE)
         s->n_inexact += map_count(map_row(s->inexact + i, n - i < MAP_TILE ? n - i : MAP_TILE));
+}
+
+/* Makes ready for coding what was planned. anew: not only what is to be done may be another now. */
+static bool begin(struct screen *s, int64_t pts_us, bool anew)
+{
+    struct dpb_now now = {&s->src, s->inexact};
+    if (anew)
+        count_inexact(s);
+    memcpy(s->inexact_before, s->inexact, (size_t)s->g.w8 * (size_t)s->g.h8);
+    return memory_begin(&s->memory, &s->coder, &now, s->match, s->todo, s->moved, pts_us);
 }
 
 /* Nothing is known of what was half done: the next picture is a key frame. */
@@ -487,16 +493,17 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     struct frame from = frame_of(pic);
     struct damage all;
     damage_set_all(&all, pic->width, pic->height);
-    int count = refine ? 0 : find_change(s, &from, in->damage ? in->damage : &all, key, repair);
+    const struct damage *damage = in->damage ? in->damage : &all;
+    int count = refine ? 0 : find_change(s, &from, damage, key, repair);
     if (count >= 0 && !(refine ? plan_refine(s, in->budget_bytes, &work, &qp)
-                               : plan_change(s, &from, count, key, repair))) {
+                               : plan_change(s, &from, damage, count, key, repair))) {
         hold_source(s, pic);
         out->wants_more = s->n_inexact > 0;
         return 0;
     }
     struct access_unit *au = au_pool_get(&s->pool, pic);
     int rc = 0;
-    if (count < 0 || !au || !begin(s, pic->pts_us))
+    if (count < 0 || !au || !begin(s, pic->pts_us, key || repair))
         rc = error_set(ERR_MEMORY, "out of memory for a picture");
     hold_source(s, pic);
     if (!rc && !refine) {
@@ -517,7 +524,6 @@ static int screen_encode(struct encoder *e, const struct encode_in *in, struct e
     }
     if (refine) /* there is time */
         glyphs_learn(s->glyphs, &s->src, LEARN_BLOCKS);
-    count_inexact(s);
     s->have = true;
     s->lost = false;
     if (key || repair)
