@@ -13,6 +13,8 @@ enum {
     LEARN_NEW = 3072,     /* blocks that go into the table at most in a picture: those just coded, */
     LEARN_OLD = 384,      /* others, */
     LEARN_EACH = 8,       /* so many for each block that is looked for */
+    ASKED_MIN = 512,      /* lookups, after which fewer than one found in so many ends the search: */
+    ASKED_FOUND = 16,     /* a film, or another window */
     RUN_COLUMNS = 8,
     BLOCK_BITS = 20,      /* what a block saves that comes along with a vector */
 };
@@ -38,7 +40,7 @@ struct glyphs {
     int cursor;
     struct mv *found;         /* owns */
     int *at;                  /* owns; the blocks that were found */
-    int n_found;
+    int n_found, asked, answered; /* in this picture; of lookups alone */
     uint32_t *column, *hash;  /* own; a row's */
 };
 
@@ -94,6 +96,12 @@ void glyphs_free(struct glyphs **gl)
 const struct mv *glyphs_found(const struct glyphs *gl)
 {
     return gl->found;
+}
+
+/* Is next to nothing of this picture in the table? */
+static bool is_strange(const struct glyphs *gl)
+{
+    return gl->asked >= ASKED_MIN && gl->answered * ASKED_FOUND < gl->asked;
 }
 
 /* ------------------------------------------------------------------ the table */
@@ -223,7 +231,7 @@ static void follow_row(struct glyphs *gl, const struct glyphs_job *job, struct r
         again &= ~main;
     }
     for (; new; new &= new - 1)
-        mark(gl, r.x + __builtin_ctz(new), by, 2);
+        mark(gl, r.x + __builtin_ctz(new), by, is_strange(gl) ? 1 : 2);
     for (; again; again &= again - 1)
         mark(gl, r.x + __builtin_ctz(again), by, 1);
     if (!any || !main)
@@ -373,7 +381,7 @@ static int worth(const struct glyphs *gl, const struct glyphs_job *job, int bx, 
     return saved < 1 ? 1 : saved;
 }
 
-static void look_up(struct glyphs *gl, const struct glyphs_job *job, int bx, int by, uint32_t hash,
+static bool look_up(struct glyphs *gl, const struct glyphs_job *job, int bx, int by, uint32_t hash,
                     const struct mv near[4])
 {
     const entry *b = hash_bucket(gl->slot, BUCKETS_LOG2, hash);
@@ -407,6 +415,7 @@ static void look_up(struct glyphs *gl, const struct glyphs_job *job, int bx, int
     }
     for (; best_run; best_run &= best_run - 1)
         take(gl, by * gl->g->w8 + bx + __builtin_ctz(best_run), best);
+    return most > 0;
 }
 
 static void find_block(struct glyphs *gl, const struct glyphs_job *job, int bx, int by)
@@ -416,12 +425,14 @@ static void find_block(struct glyphs *gl, const struct glyphs_job *job, int bx, 
     const uint8_t *p = frame_at(job->pic, 0, bx * 8, by * 8);
     const struct mv near[4] = {beside(gl, job, bx - 1, by), beside(gl, job, bx, by - 1),
                                beside(gl, job, bx + 1, by - 1), beside(gl, job, bx - 1, by - 1)};
-    if (goes_on(gl, job, bx, by, near))
+    if (goes_on(gl, job, bx, by, near) || is_strange(gl))
         return;
     uint32_t column[16], hash[16];
     gl->k->hash_row(p, job->pic->stride[0], 1, true, column, hash);
-    if (hash[0] != gl->flat * p[0])
-        look_up(gl, job, bx, by, hash[0], near);
+    if (hash[0] == gl->flat * p[0])
+        return;
+    gl->asked++;
+    gl->answered += look_up(gl, job, bx, by, hash[0], near);
 }
 
 /* Of a row of a tree block: those to look for. */
@@ -450,7 +461,7 @@ int glyphs_find(struct glyphs *gl, const struct glyphs_job *job)
     const struct geometry *g = gl->g;
     for (int i = 0; i < gl->n_found; i++)
         gl->found[gl->at[i]] = MV_NONE;
-    gl->n_found = 0;
+    gl->n_found = gl->asked = gl->answered = 0;
     int count = count_new(gl, job);
     if (gl->n_pending > 0 && count > 0) {
         learn(gl, job->src, LEARN_NEW, 2);

@@ -159,8 +159,9 @@ void trial_code(struct coder *c, struct cu *cu)
     attempt_inter(c, cu, &t);
     copy_unit(c, cu, &t.before, true);
     attempt_halves(c, cu, &t);
+    bool exact = c->lossless && !(t.best.cbf[0] | t.best.cbf[1] | t.best.cbf[2]);
     cu->inter = false;
-    for (int way = 0; way < 3; way++) { /* whole, with four transforms, with four modes */
+    for (int way = exact ? 3 : 0; way < 3; way++) { /* whole, with four transforms, with four modes */
         cu->split = way > 0;
         cu->nxn = way > 1;
         memset(cu->mode, mode, sizeof cu->mode);
