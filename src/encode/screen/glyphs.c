@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    BUCKETS_LOG2 = 16,
+    BUCKETS_LOG2 = 17,
     EPOCHS = 4096,        /* main motions that are known; then the table is begun anew */
     LEARN_NEW = 3072,     /* blocks that go into the table at most in a picture: those just coded, */
     LEARN_OLD = 384,      /* others, */

@@ -34,7 +34,7 @@ enum {
     LOSSLESS_SLICE_QP = 30,  /* not used but by units that turn out lossy: within a delta of 25 */
     REFINE_QP = 20,          /* of what is to look good soon, before it is exact */
     THOROUGH_BLOCKS = 400,  /* of more that are new there is no time to try several ways */
-    LEARN_BLOCKS = 2048,     /* of what stands still, in a refinement */
+    LEARN_BLOCKS = 8192,     /* of what stands still, in a refinement */
     LEAVE_BLOCKS = 256,      /* new ones: so many may be worth another frame to write to */
     REFINE_PICTURES = 8,     /* more than so many lossless ones: a lossy pass goes first */
 };
