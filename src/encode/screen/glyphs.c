@@ -443,7 +443,7 @@ static unsigned new_bits(const struct glyphs *gl, const struct glyphs_job *job, 
     return dirty ? dirty & ~map_bits(map_row(job->match + at, r.w)) : 0;
 }
 
-static int count_new(const struct glyphs *gl, const struct glyphs_job *job)
+int glyphs_wanted(const struct glyphs *gl, const struct glyphs_job *job)
 {
     int count = 0;
     for (int t = 0; t < gl->g->ctb_cols * gl->g->ctb_rows; t++) {
@@ -462,7 +462,7 @@ int glyphs_find(struct glyphs *gl, const struct glyphs_job *job)
     for (int i = 0; i < gl->n_found; i++)
         gl->found[gl->at[i]] = MV_NONE;
     gl->n_found = gl->asked = gl->answered = 0;
-    int count = count_new(gl, job);
+    int count = glyphs_wanted(gl, job);
     if (gl->n_pending > 0 && count > 0) {
         learn(gl, job->src, LEARN_NEW, 2);
         learn(gl, job->src, count < LEARN_OLD / LEARN_EACH ? count * LEARN_EACH : LEARN_OLD, 1);

@@ -31,6 +31,8 @@ struct glyphs_job {
 struct glyphs;
 struct glyphs *glyphs_new(const struct geometry *g, const struct kernels *k); /* borrow; NULL: out of memory */
 void glyphs_free(struct glyphs **gl);
+/* How many blocks are to be looked for. */
+int glyphs_wanted(const struct glyphs *gl, const struct glyphs_job *job);
 /* For each picture with vectors. found: of each block where the picture before has the same, or
  * MV_NONE; it is kept until the next call (borrowed from gl). Returns how many were found. */
 int glyphs_find(struct glyphs *gl, const struct glyphs_job *job);

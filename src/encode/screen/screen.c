@@ -320,31 +320,17 @@ static int find_change(struct screen *s, const struct frame *pic, const struct d
            damage_map_compare(g, s->coder.k, pic, &s->src, damage, s->dirty);
 }
 
-static int count_new(const struct screen *s)
-{
-    const struct geometry *g = &s->g;
-    int count = 0;
-    for (int t = 0; t < g->ctb_cols * g->ctb_rows; t++) {
-        struct rect r = map_tile(g, t);
-        for (int by = r.y; s->todo[t] && by < r.y + r.h; by++) {
-            int at = by * g->w8 + r.x;
-            count += __builtin_popcount(map_bits(map_row(s->dirty + at, r.w)) &
-                                        ~map_bits(map_row(s->match + at, r.w)));
-        }
-    }
-    return count;
-}
-
 /* Where what is new stands in the picture before. In place much of that is overwritten; where much is
  * new, and stands there, the picture is written elsewhere, as if it had moved. */
 static void find_glyphs(struct screen *s, const struct frame *pic)
 {
-    int new = s->moved ? 0 : count_new(s);
-    bool leave = new >= LEAVE_BLOCKS;
     struct glyphs_job job = {.pic = pic, .src = &s->src, .rec = &s->memory.dpb.now->at,
                              .inexact = s->inexact, .dirty = s->dirty, .todo = s->todo,
                              .match = s->match, .vectors = s->coder.vectors,
-                             .n_vectors = s->coder.n_vectors, .in_place = !s->moved && !leave};
+                             .n_vectors = s->coder.n_vectors, .in_place = !s->moved};
+    int new = s->moved ? 0 : glyphs_wanted(s->glyphs, &job);
+    bool leave = new >= LEAVE_BLOCKS;
+    job.in_place &= !leave;
     int n = glyphs_find(s->glyphs, &job);
     LOG_DEBUG(encode, "%d blocks found elsewhere", n);
     if (leave && n < new / 4)
