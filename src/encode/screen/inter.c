@@ -130,39 +130,21 @@ static void fetch(const struct coder *c, int plane, int x, int y, int w, int h, 
     }
 }
 
-static inline int half_tap(int a, int b, int d, int e) /* table 8-12, position 4 */
-{
-    return 36 * (b + d) - 4 * (a + e);
-}
-
-static inline uint8_t clip8(int v)
-{
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-/* Chroma of 4:2:0 half a sample away, in x, y, or both (8.5.3.3.3.2, then 8.5.3.3.4.2). */
+/* Chroma of 4:2:0 half a sample away, in x, y, or both. */
 static void half_chroma(const struct coder *c, int plane, int x, int y, int w, int h, bool hx,
                         bool hy, uint8_t *dst, int stride)
 {
     uint8_t in[(64 + 3) * (64 + 3)];
-    int16_t mid[(64 + 3) * 64];
-    int sw = w + 3;
-    fetch(c, plane, x - 1, y - 1, sw, h + 3, in, sw);
-    for (int j = 0; j < h + 3; j++)
-        for (int i = 0; i < w; i++) {
-            const uint8_t *p = in + j * sw + i;
-            mid[j * w + i] = (int16_t)(hx ? half_tap(p[0], p[1], p[2], p[3]) : p[1] << 6);
-        }
-    for (int j = 0; j < h; j++)
-        for (int i = 0; i < w; i++) {
-            const int16_t *m = mid + j * w + i;
-            int v = m[w];
-            if (hy && hx)
-                v = half_tap(m[0], m[w], m[2 * w], m[3 * w]) >> 6;
-            else if (hy)
-                v = half_tap(m[0] >> 6, m[w] >> 6, m[2 * w] >> 6, m[3 * w] >> 6);
-            dst[(ptrdiff_t)j * stride + i] = clip8((v + 32) >> 6);
-        }
+    int s = c->g->cshift, sp = c->ref.stride[plane];
+    const uint8_t *p;
+    if (x > 0 && y > 0 && x + w + 2 <= c->g->cw >> s && y + h + 2 <= c->g->ch >> s) {
+        p = frame_at(&c->ref, plane, x, y);
+    } else {
+        sp = w + 3;
+        fetch(c, plane, x - 1, y - 1, sp, h + 3, in, sp);
+        p = in + sp + 1;
+    }
+    c->k->half(p, sp, dst, stride, w, h, hx, hy);
 }
 
 void inter_predict(const struct coder *c, int plane, int x, int y, int w, int h, struct mv mv,

@@ -42,6 +42,10 @@ struct kernels {
     /* Of n pieces of `unit` samples (32 or 64) beside each other: differ[i] becomes 1 where they do. */
     void (*differ)(const uint8_t *a, const uint8_t *b, int unit, int n, uint8_t *differ);
     void (*copy)(const uint8_t *from, ptrdiff_t sf, uint8_t *to, ptrdiff_t st, int w, int h);
+    /* Half a sample to the right, further down, or both (8.5.3.3.3.2, 8.5.3.3.4.2; chroma of 4:2:0), of at
+     * most 32x32; reads one sample before and two after. */
+    void (*half)(const uint8_t *p, ptrdiff_t sp, uint8_t *dst, ptrdiff_t sd, int w, int h, bool hx,
+                 bool hy);
     void (*subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res, int n);
     /* dst = clip(pred + res) */
     void (*add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst, int sd, int n);

@@ -104,6 +104,40 @@ static void K(add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst
         }
 }
 
+/* Table 8-12, position 4: at most 36 · 510, so that 16 bits do. */
+static inline int16_t K(half_tap)(int a, int b, int d, int e)
+{
+    return (int16_t)(36 * (b + d) - 4 * (a + e));
+}
+
+static inline uint8_t K(round6)(int v)
+{
+    v = (v + 32) >> 6;
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+static void K(half)(const uint8_t *p, ptrdiff_t sp, uint8_t *dst, ptrdiff_t sd, int w, int h,
+                    bool hx, bool hy)
+{
+    int16_t mid[(32 + 3) * 32];
+    if (!hx || !hy) {
+        ptrdiff_t step = hx ? 1 : sp;
+        for (int y = 0; y < h; y++, p += sp, dst += sd)
+            for (int x = 0; x < w; x++)
+                dst[x] = K(round6)(K(half_tap)(p[x - step], p[x], p[x + step], p[x + 2 * step]));
+        return;
+    }
+    p -= sp;
+    for (int y = 0; y < h + 3; y++, p += sp)
+        for (int x = 0; x < w; x++)
+            mid[y * 32 + x] = K(half_tap)(p[x - 1], p[x], p[x + 1], p[x + 2]);
+    for (int y = 0; y < h; y++, dst += sd) {
+        const int16_t *m = mid + y * 32;
+        for (int x = 0; x < w; x++)
+            dst[x] = K(round6)((36 * (m[x + 32] + m[x + 64]) - 4 * (m[x] + m[x + 96])) >> 6);
+    }
+}
+
 static inline int16_t K(clip16)(int32_t v)
 {
     return (int16_t)(v < -32768 ? -32768 : v > 32767 ? 32767 : v);
@@ -379,7 +413,7 @@ static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
 
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
-        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), .copy = K(copy), \
+        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), .copy = K(copy), .half = K(half), \
         .subtract = K(subtract), .add = K(add),                                                    \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \

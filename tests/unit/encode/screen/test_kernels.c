@@ -298,6 +298,20 @@ static void check_copy(const struct kernels *a)
     }
 }
 
+static void check_half(const struct kernels *a)
+{
+    static uint8_t from[80 * 40], d1[32 * 32], d2[32 * 32];
+    for (int i = 0; i < 200; i++) {
+        int w = 4 << rng(4), h = 4 << rng(4), way = 1 + rng(3);
+        for (int j = 0; j < (int)sizeof from; j++)
+            from[j] = (uint8_t)(i & 1 ? rng(256) : 255 * rng(2));
+        a->half(from + 81, 80, d1, 32, w, h, way & 1, way >> 1);
+        kernels_plain.half(from + 81, 80, d2, 32, w, h, way & 1, way >> 1);
+        for (int y = 0; y < h; y++)
+            assert_memory_equal(d1 + 32 * y, d2 + 32 * y, (size_t)w);
+    }
+}
+
 static void check_all(const struct kernels *a)
 {
     if (!a)
@@ -306,6 +320,7 @@ static void check_all(const struct kernels *a)
     check_small_blocks(a);
     check_differ(a);
     check_copy(a);
+    check_half(a);
 }
 
 static void test_sse4_is_plain(void **state)
