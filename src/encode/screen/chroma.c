@@ -24,15 +24,8 @@ unsigned chroma_bearable(const struct chroma_view *v, int bx, int by, int n, str
     unsigned good = (1u << n) - 1;
     for (int plane = 1; plane < 3; plane++) {
         uint16_t sum[32] = {0};
-        for (int j = 0; j < h; j++) {
-            const uint8_t *p = frame_at(v->pic, plane, bx * 4, by * 4 + j);
-            const uint8_t *r = frame_at(v->rec, plane, x, y + j);
-            const uint8_t *below = r + (hy ? v->rec->stride[plane] : 0);
-            for (int i = 0; i < w; i++) {
-                int d = p[i] - ((r[i] + r[i + hx] + below[i] + below[i + hx] + 2) >> 2);
-                sum[i] = (uint16_t)(sum[i] + (d < 0 ? -d : d));
-            }
-        }
+        v->k->half_sums(frame_at(v->pic, plane, bx * 4, by * 4), v->pic->stride[plane],
+                        frame_at(v->rec, plane, x, y), v->rec->stride[plane], w, h, hx, hy, sum);
         for (int i = 0; i < n; i++) {
             int part = w - 4 * i < 4 ? w - 4 * i : 4;
             int most = steps(v, (bx * 8 + 8 * i + dx) >> 3, (by * 8 + dy) >> 3) * part * h;

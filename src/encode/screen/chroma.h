@@ -8,6 +8,7 @@
 /* What is compared; all borrowed. */
 struct chroma_view {
     const struct geometry *g;
+    const struct kernels *k;
     const struct frame *pic;  /* the new source, of its own size */
     const struct frame *rec;  /* what vectors point into: from the reconstruction, so that no blur adds up */
     const uint8_t *inexact;   /* of each 8x8 block of rec: the QP it was coded with, 0: exact */

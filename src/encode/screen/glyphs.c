@@ -320,7 +320,7 @@ static unsigned there(const struct glyphs *gl, const struct glyphs_job *job, int
             same &= ~(1u << i);
     }
     if (same && half) {
-        struct chroma_view v = {g, job->pic, job->rec, job->inexact};
+        struct chroma_view v = {g, gl->k, job->pic, job->rec, job->inexact};
         same &= chroma_bearable(&v, bx, by, n, mv);
     }
     return same;

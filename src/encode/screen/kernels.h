@@ -46,6 +46,10 @@ struct kernels {
      * most 32x32; reads one sample before and two after. */
     void (*half)(const uint8_t *p, ptrdiff_t sp, uint8_t *dst, ptrdiff_t sd, int w, int h, bool hx,
                  bool hy);
+    /* sum[x] += what a column of w × h samples differs by from r half a sample further, about: two taps;
+     * w at most 32, h at most 8. */
+    void (*half_sums)(const uint8_t *p, ptrdiff_t sp, const uint8_t *r, ptrdiff_t sr, int w, int h,
+                      bool hx, bool hy, uint16_t *sum);
     void (*subtract)(const uint8_t *src, int ss, const uint8_t *pred, int sp, int16_t *res, int n);
     /* dst = clip(pred + res) */
     void (*add)(const uint8_t *pred, int sp, const int16_t *res, uint8_t *dst, int sd, int n);

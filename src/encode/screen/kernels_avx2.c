@@ -680,7 +680,7 @@ static uint32_t hand_activity(const uint8_t *p, int stride, int n)
 
 static const struct kernels table = {
     .sad = hand_sad, .sse = hand_sse, .equal = avx2_equal, .equal8 = hand_equal8,
-    .differ = hand_differ, .copy = hand_copy, .half = avx2_half,
+    .differ = hand_differ, .copy = hand_copy, .half = avx2_half, .half_sums = avx2_half_sums,
     .subtract = avx2_subtract, .add = avx2_add,
     .dct = {hand_dct2, hand_dct3, hand_dct4, hand_dct5},
     .idct = {hand_idct2, hand_idct3, hand_idct4, hand_idct5},

@@ -138,6 +138,18 @@ static void K(half)(const uint8_t *p, ptrdiff_t sp, uint8_t *dst, ptrdiff_t sd, 
     }
 }
 
+static void K(half_sums)(const uint8_t *p, ptrdiff_t sp, const uint8_t *r, ptrdiff_t sr, int w,
+                         int h, bool hx, bool hy, uint16_t *sum)
+{
+    for (int y = 0; y < h; y++, p += sp, r += sr) {
+        const uint8_t *right = r + hx, *below = r + (hy ? sr : 0), *corner = below + hx;
+        for (int x = 0; x < w; x++) {
+            int d = p[x] - ((r[x] + right[x] + below[x] + corner[x] + 2) >> 2);
+            sum[x] = (uint16_t)(sum[x] + (d < 0 ? -d : d));
+        }
+    }
+}
+
 static inline int16_t K(clip16)(int32_t v)
 {
     return (int16_t)(v < -32768 ? -32768 : v > 32767 ? 32767 : v);
@@ -413,7 +425,7 @@ static void K(anchors)(const uint8_t *p, int n, uint32_t *bits)
 
 #define KERNEL_TABLE                                                                               \
     {                                                                                              \
-        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), .copy = K(copy), .half = K(half), \
+        .sad = K(sad), .sse = K(sse), .equal = K(equal), .equal8 = K(equal8), .differ = K(differ), .copy = K(copy), .half = K(half), .half_sums = K(half_sums), \
         .subtract = K(subtract), .add = K(add),                                                    \
         .dct = {K(dct2), K(dct3), K(dct4), K(dct5)},                                               \
         .idct = {K(idct2), K(idct3), K(idct4), K(idct5)}, .dst4 = K(dst4), .idst4 = K(idst4),      \

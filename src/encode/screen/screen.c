@@ -182,7 +182,7 @@ static void mark_todo(struct screen *s, struct rect area)
 static unsigned same_chroma(const struct screen *s, const struct frame *pic, struct rect r, int by,
                             unsigned same, struct mv mv)
 {
-    struct chroma_view v = {&s->g, pic, &s->memory.dpb.now->at, s->inexact};
+    struct chroma_view v = {&s->g, s->coder.k, pic, &s->memory.dpb.now->at, s->inexact};
     int first = __builtin_ctz(same), n = 32 - __builtin_clz(same) - first;
     return same & chroma_bearable(&v, r.x + first, by, n, mv) << first;
 }

@@ -309,6 +309,10 @@ static void check_half(const struct kernels *a)
         kernels_plain.half(from + 81, 80, d2, 32, w, h, way & 1, way >> 1);
         for (int y = 0; y < h; y++)
             assert_memory_equal(d1 + 32 * y, d2 + 32 * y, (size_t)w);
+        uint16_t s1[32] = {0}, s2[32] = {0};
+        a->half_sums(from, 80, from + 81, 80, w, 1 + i % 8, way & 1, way >> 1, s1);
+        kernels_plain.half_sums(from, 80, from + 81, 80, w, 1 + i % 8, way & 1, way >> 1, s2);
+        assert_memory_equal(s1, s2, sizeof s1);
     }
 }
 
