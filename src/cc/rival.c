@@ -6,6 +6,7 @@ enum {
     NOT_OURS = 3,        /* after so many not more arrived than was sent */
     KEPT_US = 300000000,
     CARRIED_US = 60000000,
+    AGAIN_US = 10000000,
     SHORT_US = 1500000, /* the wait for an answer, and what the meters hold, are in it */
 };
 static const double LESS = 0.94;   /* of what arrived two decreases ago */
@@ -15,7 +16,7 @@ static const double KEPT = 0.4;    /* of what the path carried */
 static const double GONE = 0.75;   /* of what the path carried, it does again */
 static const double SHORT = 0.87;  /* of what was sent arrives */
 
-void rival_init(struct rival *r) { *r = (struct rival){.short_since_us = INT64_MAX}; }
+void rival_init(struct rival *r) { *r = (struct rival){.short_since_us = INT64_MAX, .overloaded_us = -AGAIN_US}; }
 
 void rival_decreased(struct rival *r, int64_t acked_bps, int64_t bps, int stubborn,
                      int64_t now_us)
@@ -37,6 +38,19 @@ void rival_decreased(struct rival *r, int64_t acked_bps, int64_t bps, int stubbo
     r->short_since_us = INT64_MAX;
 }
 
+static void overloaded(struct rival *r, int64_t acked_bps, int64_t now_us)
+{
+    if (now_us >= r->until_us)
+        return;
+    r->until_us = 0;
+    /* Another that begins makes it look so, once. */
+    if (now_us - r->overloaded_us < AGAIN_US) {
+        r->carried_bps = acked_bps;
+        r->carried_us = now_us;
+    }
+    r->overloaded_us = now_us;
+}
+
 void rival_arrived(struct rival *r, int64_t bps, int64_t sent_bps, int64_t acked_bps,
                    int64_t now_us)
 {
@@ -49,8 +63,9 @@ void rival_arrived(struct rival *r, int64_t bps, int64_t sent_bps, int64_t acked
         r->short_since_us = INT64_MAX;
     else if (r->short_since_us == INT64_MAX)
         r->short_since_us = now_us;
-    bool is_short = r->short_since_us != INT64_MAX && now_us - r->short_since_us > SHORT_US;
-    if (is_short || KEPT * (double)bps >= GONE * (double)r->floor_bps)
+    if (r->short_since_us != INT64_MAX && now_us - r->short_since_us > SHORT_US)
+        overloaded(r, acked_bps, now_us);
+    if (KEPT * (double)bps >= GONE * (double)r->floor_bps)
         r->until_us = 0;
 }
 

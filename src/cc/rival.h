@@ -18,6 +18,7 @@ struct rival {
     int followed, not_ours; /* decreases of this queue that our arrivals followed, or did not exceed */
     int64_t carried_bps, carried_us; /* the most that arrived of late, and when */
     int64_t floor_bps, until_us;
+    int64_t overloaded_us;
     int64_t short_since_us; /* since when less arrives than is sent; INT64_MAX: it all does */
 };
 
@@ -26,7 +27,7 @@ void rival_init(struct rival *r);
 void rival_decreased(struct rival *r, int64_t acked_bps, int64_t bps, int stubborn,
                      int64_t now_us);
 /* At each feedback; bps: the estimate. Ends it where that is nearly what it was, since the other has gone;
- * and where the path does not carry what is kept: then it has become slow, and was no other's. */
+ * and where less arrives than is sent, for long: the path has become slow, and the queue is no other's. */
 void rival_arrived(struct rival *r, int64_t bps, int64_t sent_bps, int64_t acked_bps,
                    int64_t now_us);
 /* What is kept beside another; 0: nobody is there. */

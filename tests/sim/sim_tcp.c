@@ -61,8 +61,33 @@ static void downloads(void **state)
             beside(&scenes[i], seed);
 }
 
+/* The download ends, and the path becomes slower than what was kept beside it: that is not taken for another one. */
+static void slower_path(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SIM_SEEDS(5); seed++) {
+        struct world w;
+        struct sim_tcp tcp;
+        open_world(&w, seed, 12000000, 40000, 400);
+        open_flow(&w, 20000000, w.now_us, true);
+        run_for(&w, 10 * SECOND);
+        sim_tcp_open(&tcp, &w.path, 20000, 0, w.now_us);
+        w.tcp = &tcp;
+        run_for(&w, 20 * SECOND);
+        tcp.end_us = w.now_us;
+        w.path.bps = 1500000;
+        run_for(&w, 5 * SECOND);
+        struct measure m = measure_for(&w, 20 * SECOND);
+        print_message("12 to 1.5 Mb/s, seed %d: %.0f %% used, queue p50 %d p95 %d ms, overflow %lld\n", (int)seed,
+                      100 * m.use, m.p50_ms, m.p95_ms, (long long)w.path.overflowed);
+        assert_true(m.use >= 0.8 && m.p95_ms <= 200);
+        sim_tcp_close(&tcp);
+        close_world(&w);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(downloads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(downloads), cmocka_unit_test(slower_path)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
