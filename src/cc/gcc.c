@@ -245,8 +245,8 @@ static void gcc_on_feedback(struct cc *cc, const struct cc_feedback *f)
         aimd_set(&g->rate, found, now);
     int64_t wanted = loss_control_update(&g->loss, g->rate.bps, limited ? 0 : acked,
                                          g->newest_sent_us, now);
-    /* Beside another the queue overflows in any case; whether less is carried, rival_arrived says. */
-    if (wanted > g->rate.bps || (wanted < g->rate.bps && wanted > rival_floor_bps(&g->rival, now)))
+    /* Beside another the queue overflows in any case; rival_arrived says when it is too much. */
+    if (wanted != g->rate.bps && wanted > min64(g->rate.bps, rival_floor_bps(&g->rival, now)))
         aimd_set(&g->rate, wanted, now);
     publish(g, now);
 }

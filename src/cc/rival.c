@@ -16,7 +16,10 @@ static const double KEPT = 0.4;    /* of what the path carried */
 static const double GONE = 0.75;   /* of what the path carried, it does again */
 static const double SHORT = 0.87;  /* of what was sent arrives */
 
-void rival_init(struct rival *r) { *r = (struct rival){.short_since_us = INT64_MAX, .overloaded_us = -AGAIN_US}; }
+void rival_init(struct rival *r)
+{
+    *r = (struct rival){.short_since_us = INT64_MAX, .overloaded_us = -AGAIN_US};
+}
 
 void rival_decreased(struct rival *r, int64_t acked_bps, int64_t bps, int stubborn,
                      int64_t now_us)
