@@ -636,24 +636,6 @@ static int hand_level_steps(const uint8_t *p, int stride)
     return count;
 }
 
-/* A bucket is one register. */
-static void hand_hash_enter(uint64_t *table, int log2, const uint32_t *hash, const uint8_t *p,
-                            uint32_t flat, int n, uint64_t place)
-{
-    for (int i = 0; i < n; i++, place += HASH_STEP) {
-        if (hash[i] == flat * p[i])
-            continue;
-        uint64_t *b = hash_bucket(table, log2, hash[i]), tag = hash[i] & 0xffffff;
-        __m256i v = _mm256_loadu_si256((const __m256i *)b);
-        __m256i same = _mm256_cmpeq_epi64(_mm256_srli_epi64(v, 40), _mm256_set1_epi64x((long long)tag));
-        __m256i moved = _mm256_permute4x64_epi64(v, 0x90); /* 0, 0, 1, 2 */
-        if ((_mm256_movemask_pd(_mm256_castsi256_pd(same)) & 7) == 7)
-            moved = _mm256_blend_epi32(moved, v, 0xc0);
-        __m256i first = _mm256_set1_epi64x((long long)(tag << 40 | place));
-        _mm256_storeu_si256((__m256i *)b, _mm256_blend_epi32(moved, first, 3));
-    }
-}
-
 /* The differences along a row of 8: of the last to nothing is masked away. */
 static uint32_t hand_activity(const uint8_t *p, int stride, int n)
 {
@@ -687,7 +669,7 @@ static const struct kernels table = {
     .dst4 = hand_dst4, .idst4 = hand_idst4, .quantize = hand_quantize,
     .level_cost = hand_level_cost, .dequantize = avx2_dequantize,
     .anchors = hand_anchors, .code4 = hand_code4, .intra_sads = hand_intra_sads, .level_steps = hand_level_steps,
-    .hash_row = avx2_hash_row, .hash_enter = hand_hash_enter, .activity = hand_activity,
+    .hash_row = avx2_hash_row, .hash_enter = avx2_hash_enter, .activity = hand_activity,
 };
 
 const struct kernels *kernels_avx2(void)

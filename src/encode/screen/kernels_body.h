@@ -287,45 +287,7 @@ static void K(dequantize)(const int16_t *level, int16_t *coef, int count, int sc
         coef[i] = K(clip16)((level[i] * scale + (1 << (shift - 1))) >> shift);
 }
 
-static void K(hash_row)(const uint8_t *p, ptrdiff_t stride, int n, bool first, uint32_t *column,
-                        uint32_t *hash)
-{
-    const uint32_t a2 = HASH_A * HASH_A, a8 = a2 * a2 * a2 * a2, b2 = HASH_B * HASH_B;
-    const uint8_t *in = p + 7 * stride, *out = p - stride;
-    if (first) {
-        memset(column, 0, (size_t)(n + 7) * sizeof column[0]);
-        for (int j = 0; j < 8; j++)
-            for (int i = 0; i < n + 7; i++)
-                column[i] = column[i] * HASH_A + p[j * stride + i];
-    } else {
-        for (int i = 0; i < n + 7; i++)
-            column[i] = column[i] * HASH_A + in[i] - out[i] * a8;
-    }
-    /* Of 2, 4 and 8 columns. */
-    for (int i = 0; i < n + 6; i++)
-        hash[i] = column[i] * HASH_B + column[i + 1];
-    for (int i = 0; i < n + 4; i++)
-        hash[i] = hash[i] * b2 + hash[i + 2];
-    for (int i = 0; i < n; i++)
-        hash[i] = hash[i] * (b2 * b2) + hash[i + 4];
-}
-
-#ifndef KERNELS_BY_HAND
-static void K(hash_enter)(uint64_t *table, int log2, const uint32_t *hash, const uint8_t *p,
-                          uint32_t flat, int n, uint64_t place)
-{
-    for (int i = 0; i < n; i++, place += HASH_STEP) {
-        if (hash[i] == flat * p[i])
-            continue;
-        uint64_t *b = hash_bucket(table, log2, hash[i]), tag = hash[i] & 0xffffff;
-        if (b[0] >> 40 != tag || b[1] >> 40 != tag || b[2] >> 40 != tag)
-            b[3] = b[2];
-        b[2] = b[1];
-        b[1] = b[0];
-        b[0] = tag << 40 | place;
-    }
-}
-#endif
+#include "encode/screen/kernels_hash.h"
 
 static uint32_t K(activity)(const uint8_t *p, int stride, int n)
 {
