@@ -335,9 +335,11 @@ static int soak(int seconds)
     bool flat = after < before + 400000 + slots;
     if (!flat)
         printf("FAILED: the heap grew\n");
-    /* ours: two a picture; in a short run the first use of slots comes on top. */
-    bool few = ours <= 4 * pictures + (seconds >= 60 ? 0 : RING_PACKETS) &&
-               theirs <= wakes / 32 + 100 * seconds;
+    /* ours: two a picture; in a short run the first use of slots comes on top. theirs: what ICE does by
+     * the way, and more of it when other programs change the network; far from one a packet. */
+    bool brief = seconds < 60;
+    bool few = ours <= 4 * pictures + (brief ? RING_PACKETS : 0) &&
+               theirs <= wakes / 32 + (brief ? packets / 4 : 100 * seconds);
     if (!few)
         printf("FAILED: packets allocate\n");
     close_stream();
