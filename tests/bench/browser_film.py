@@ -66,7 +66,7 @@ def pictures(scene, count):
     rows = range(CELL + 4, H - LINE, LINE)
     for y in rows:
         text(y)
-    x = 4
+    x, typed = 4, 10  # where the next letter goes: the row's number
     for n in range(count):
         if dark and n > 0:
             shift = 4 * LINE
@@ -75,8 +75,10 @@ def pictures(scene, count):
             for y in rows[-4:]:
                 text(y)
         elif n > 0:
-            p[rows[10]:rows[10] + 8, x:x + 6] = 255
-            font.line(p, x, rows[10], "ABCDEFGHIKLMNOPQRSTU"[rng.integers(20)], (16, 16, 16))
+            if x + 6 > W:
+                x, typed = 4, typed + 1
+            p[rows[typed]:rows[typed] + 8, x:x + 6] = 255
+            font.line(p, x, rows[typed], "ABCDEFGHIKLMNOPQRSTU"[rng.integers(20)], (16, 16, 16))
             x += 6
         p[:CELL, :CELL * CELLS] = cells(n)[None, :, None]
         yield p
