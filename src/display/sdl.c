@@ -40,7 +40,7 @@ struct sdl_display {
 
 static int sdl_failed(const char *what)
 {
-    return error_set(ERR_UNSUPPORTED, "%s: %s; use --no-window, or --raw or --record", what,
+    return error_set(ERR_UNSUPPORTED, "%s: %s; use --no-window, with --raw or --record for the pictures", what,
                      SDL_GetError());
 }
 
