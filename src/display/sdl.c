@@ -40,7 +40,8 @@ struct sdl_display {
 
 static int sdl_failed(const char *what)
 {
-    return error_set(ERR_UNSUPPORTED, "%s: %s; use --no-window, with --raw or --record for the pictures", what,
+    return error_set(ERR_UNSUPPORTED,
+                     "%s: %s; use --no-window, with --raw or --record for the pictures", what,
                      SDL_GetError());
 }
 
