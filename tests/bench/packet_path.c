@@ -335,8 +335,9 @@ static int soak(int seconds)
     bool flat = after < before + 400000 + slots;
     if (!flat)
         printf("FAILED: the heap grew\n");
-    /* ours: two a picture; in a short run the first use of slots comes on top. theirs: what ICE does by
-     * the way, and more of it when other programs change the network; far from one a packet. */
+    /* ours: two a picture; in a short run the first use of slots comes on top. theirs: where libnice
+     * looks at its socket before we do it makes an error ("would block") and a timer. How often that is
+     * depends on the scheduler; a short run has no mean of it, but it stays far from one a packet. */
     bool brief = seconds < 60;
     bool few = ours <= 4 * pictures + (brief ? RING_PACKETS : 0) &&
                theirs <= wakes / 32 + (brief ? packets / 4 : 100 * seconds);
